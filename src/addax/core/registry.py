@@ -1,0 +1,61 @@
+"""Names that options accept, and where each is found. Adding a parser or a loop is one line here and one file.
+
+A value is ``module:attribute``; the module is imported only when it is chosen, so an extra that is not installed costs
+nothing and is missed only by who asks for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from addax.core.errors import ConfigError
+
+PARSERS: dict[str, str] = {
+    "httptools": "addax.http1.httptools:HttptoolsParser",
+    "h11": "addax.http1.h11:H11Parser",
+}
+LOOPS: dict[str, str] = {
+    "uvloop": "addax.loops.uvloop:new_event_loop",
+    "asyncio": "addax.loops.asyncio:new_event_loop",
+}
+
+
+def resolve(option: str, name: str, table: dict[str, str]) -> tuple[str, Any]:
+    """Find what an option's value names.
+
+    ``auto`` takes the first entry of the table whose package is installed; a value with a colon is imported as it is.
+
+    Args:
+        option: the option's name for the error message, for example ``--http``.
+        name: the value that the user gave.
+        table: PARSERS or LOOPS.
+
+    Returns:
+        The name that was chosen, and the object.
+
+    Raises:
+        ConfigError: unknown name, or the package or attribute it needs is not there.
+    """
+    if name == "auto":
+        for candidate in table:
+            try:
+                return candidate, _load(table[candidate])
+            except ImportError:
+                continue
+        raise ConfigError(option, f"none of {', '.join(table)} is installed")
+    target = table.get(name)
+    if target is None:
+        if ":" not in name:
+            raise ConfigError(option, f"{name!r} is not one of auto, {', '.join(table)}, or module:attribute")
+        target = name
+    try:
+        return name, _load(target)
+    except (ImportError, AttributeError) as error:
+        hint = ' (try: pip install "addax[standard]")' if name in table else ""
+        raise ConfigError(option, f"{name!r} cannot be used: {error}{hint}") from error
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

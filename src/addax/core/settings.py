@@ -1,0 +1,106 @@
+"""Frozen settings, one class for each consumer. Made by ``config.config.Config``, read by everybody below it.
+
+The unit is part of the name: ``_s`` seconds, ``_bytes``, ``_count``. ``None`` means "no bound" where the type allows it.
+Defaults here are the defaults of the option table (``config/options.py``); a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Http1Settings:
+    """Bounds and habits of an HTTP/1.1 connection."""
+
+    head_max_bytes: int = 65536
+    request_line_max_bytes: int = 16384
+    header_max_count: int = 256
+    body_max_bytes: int | None = None
+    #: Request body that waits for the application; above it reading pauses.
+    body_buffer_bytes: int = 65536
+    #: Bytes of pipelined requests that wait for the answer to the current one; above it reading pauses.
+    pipeline_max_bytes: int = 65536
+    #: Response bytes that wait for the client; above it ``await send()`` waits.
+    write_buffer_bytes: int = 65536
+    #: First byte and whole request head, from the moment the connection was made or the head began.
+    head_timeout_s: float = 30.0
+    #: Longest silence inside a request body.
+    body_timeout_s: float = 60.0
+    #: Longest time in which a client that has response bytes waiting takes none of them.
+    write_timeout_s: float = 60.0
+    keep_alive_timeout_s: float = 5.0
+    #: Requests in progress in this worker; one more is answered 503.
+    concurrency_max_count: int | None = None
+    #: Field lines for every response (``--header``), names lower-cased; Date and Server are separate.
+    extra_headers: tuple[tuple[bytes, bytes], ...] = ()
+    server_header: bool = True
+    date_header: bool = True
+    root_path: str = ""
+    #: Start every request in an empty ``contextvars.Context``.
+    reset_contextvars: bool = False
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """Whose word about the client is taken, and which words."""
+
+    enabled: bool = True
+    #: IP addresses, CIDR networks, literal names, ``unix:`` for peers on a Unix socket, or ``*``.
+    trusted: tuple[str, ...] = ("127.0.0.1", "::1")
+    #: Fields beyond X-Forwarded-For and X-Forwarded-Proto: any of host, port, prefix, forwarded.
+    fields: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class ListenSettings:
+    """Where to listen. ``uds`` and ``fd`` take the place of host and port."""
+
+    host: str | None = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    #: Permission bits of the Unix socket file; None keeps an existing file's bits, else 0o666.
+    uds_mode: int | None = None
+    fd: int | None = None
+    backlog: int = 2048
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """The life cycle of one serving process."""
+
+    #: ``auto``, ``on`` or ``off``.
+    lifespan: str = "auto"
+    lifespan_startup_timeout_s: float | None = None
+    lifespan_shutdown_timeout_s: float | None = 60.0
+    #: How long requests in progress may go on after a stop was asked for; None: for ever, 0: not at all.
+    graceful_timeout_s: float | None = 30.0
+    #: How long after the stop running requests get ``http.disconnect`` from ``receive``.
+    notice_timeout_s: float = 10.0
+    requests_max_count: int | None = None
+    requests_max_jitter_count: int = 0
+    notify_interval_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is logged per request."""
+
+    access_log: bool = True
+    #: Show ASGI messages (log level ``trace``).
+    trace: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a serving process needs to know besides the application."""
+
+    http1: Http1Settings = field(default_factory=Http1Settings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    #: A name in ``registry.PARSERS``, or ``module:Class``.
+    http: str = "auto"
+    #: A name in ``registry.LOOPS``, ``none``, or ``module:factory``.
+    loop: str = "auto"
