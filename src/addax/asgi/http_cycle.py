@@ -1,0 +1,327 @@
+"""One request and its response: the application's ``receive`` and ``send``, and the order that their messages must have.
+
+Written once for every protocol: what carries the response is a ``ResponseSink``. The phases of a response::
+
+    EXPECT_START --http.response.start--> EXPECT_BODY --body, pathsend, zerocopysend--> (EXPECT_TRAILERS) --> ENDED
+
+Implements: ASGI HTTP & WebSocket message format 2.5; extensions http.response.early_hint, .trailers, .pathsend,
+.zerocopysend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from typing import Any, BinaryIO
+
+from addax.asgi.ready import SENT, Received
+from addax.asgi.sinks import ResponseSink
+from addax.core import clock
+from addax.core.errors import ClientDisconnected, LocalProtocolError
+from addax.core.types import Headers, Message
+
+EXPECT_START = 0
+EXPECT_BODY = 1
+EXPECT_TRAILERS = 2
+ENDED = 3
+
+_EXPECTED_IN = {
+    EXPECT_START: "http.response.start",
+    EXPECT_BODY: "http.response.body",
+    EXPECT_TRAILERS: "http.response.trailers",
+    ENDED: "nothing more: the response is complete",
+}
+
+
+class HttpCycle:
+    """What the application sees of one request.
+
+    Args:
+        scope: the request's scope.
+        sink: takes the response.
+        loop: makes the futures that ``receive`` waits on; none are made unless it has to wait.
+        is_recorded: whether an access log wants to know the times.
+
+    Attributes that an access log reads are those of ``observe.access.Exchange``.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_complete",
+        "_body_delivered",
+        "_client_gone",
+        "_has_trailers",
+        "_is_recorded",
+        "_loop",
+        "_notified",
+        "_phase",
+        "_sink",
+        "_waiters",
+        "body_size",
+        "bytes_received",
+        "bytes_sent",
+        "ended_at",
+        "first_byte_at",
+        "outcome",
+        "response_headers",
+        "scope",
+        "started_at",
+        "status",
+        "task",
+    )
+
+    def __init__(
+        self, scope: dict[str, Any], sink: ResponseSink, loop: asyncio.AbstractEventLoop, is_recorded: bool
+    ) -> None:
+        self.scope = scope
+        self._sink = sink
+        self._loop = loop
+        self._phase = EXPECT_START
+        self._has_trailers = False
+        #: Body chunks that the application has not asked for yet, and how many bytes they are.
+        self._body: list[bytes] = []
+        self.body_size = 0
+        self._body_complete = False
+        self._body_delivered = False
+        self._client_gone = False
+        self._notified = False
+        self._waiters: list[asyncio.Future[None]] | None = None
+        #: The task that runs the application, once it has had to wait.
+        self.task: asyncio.Task[None] | None = None
+        self.status = 0
+        self.response_headers: Headers = []
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.outcome = "completed"
+        self._is_recorded = is_recorded
+        self.started_at = clock.now() if is_recorded else 0.0
+        self.first_byte_at = 0.0
+        self.ended_at = 0.0
+
+    # ---- what the connection tells
+
+    def body_arrived(self, chunk: bytes) -> None:
+        """The next bytes of the request body."""
+        self.bytes_received += len(chunk)
+        if self._phase != ENDED:
+            self._body.append(chunk)
+            self.body_size += len(chunk)
+            if self._waiters is not None:
+                self._wake()
+
+    def body_ended(self) -> None:
+        """The request body is complete."""
+        self._body_complete = True
+        if self._waiters is not None:
+            self._wake()
+
+    def disconnected(self, outcome: str) -> None:
+        """The client has gone, or is being refused: ``receive`` says so, ``send`` raises."""
+        self._client_gone = True
+        if self._phase != ENDED:
+            self.end(outcome)
+
+    def notify(self) -> None:
+        """The server stops: ``receive`` says ``http.disconnect``, while what is sent still arrives."""
+        self._notified = True
+        if self._waiters is not None:
+            self._wake()
+
+    # ---- what the run of the application asks
+
+    def is_started(self) -> bool:
+        """Whether the application has sent ``http.response.start``."""
+        return self._phase != EXPECT_START
+
+    def is_ended(self) -> bool:
+        """Whether the response is complete."""
+        return self._phase == ENDED
+
+    def is_client_gone(self) -> bool:
+        """Whether nobody is there any more to read the response."""
+        return self._client_gone
+
+    def end(self, outcome: str) -> None:
+        """The response is over; the sink says so, and how. Later receives give ``http.disconnect``.
+
+        Args:
+            outcome: ``completed``, ``disconnected`` (by the client) or ``aborted`` (by the application or the server).
+        """
+        self._phase = ENDED
+        self.outcome = outcome
+        self._body.clear()
+        self.body_size = 0
+        if self._is_recorded:
+            self.ended_at = clock.now()
+        if self._waiters is not None:
+            self._wake()
+
+    # ---- what the application calls
+
+    def receive(self) -> Awaitable[Message]:
+        """ASGI ``receive``: an awaitable of the next message."""
+        if self._has_message():
+            return Received(self._next_message())
+        return self._receive_later()
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI ``send``: takes one message; the awaitable ends when the client can take more.
+
+        Raises:
+            ClientDisconnected: nobody is there to take it.
+            LocalProtocolError: the message is malformed or out of order.
+        """
+        if self._client_gone:
+            raise ClientDisconnected("the client has disconnected")
+        try:
+            kind = message["type"]
+        except (KeyError, TypeError):
+            raise LocalProtocolError(f"send() takes a dict with the key 'type', not {message!r}") from None
+        if kind == "http.response.body" and self._phase == EXPECT_BODY:
+            return self._send_body(message)
+        if kind == "http.response.start" and self._phase == EXPECT_START:
+            return self._send_start(message)
+        return self._send_rare(kind, message)
+
+    # ---- receive
+
+    def _has_message(self) -> bool:
+        return (
+            self._client_gone
+            or self._phase == ENDED
+            or self._notified
+            or self.body_size > 0
+            or (self._body_complete and not self._body_delivered)
+        )
+
+    def _next_message(self) -> Message:
+        # A notice does not cut a request off: what has come of the body is given first.
+        has_body = self.body_size > 0 or (self._body_complete and not self._body_delivered)
+        if self._client_gone or self._phase == ENDED or not has_body:
+            return {"type": "http.disconnect"}
+        chunks = self._body
+        if len(chunks) == 1:
+            body = chunks[0]
+        else:
+            body = b"".join(chunks)
+        if chunks:
+            self._body = []
+            self.body_size = 0
+            self._sink.body_consumed()
+        if self._body_complete:
+            self._body_delivered = True
+        return {"type": "http.request", "body": body, "more_body": not self._body_complete}
+
+    async def _receive_later(self) -> Message:
+        if not self._body_complete:
+            self._sink.send_continue()
+        while not self._has_message():
+            future: asyncio.Future[None] = self._loop.create_future()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(future)
+            await future
+        return self._next_message()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        if waiters is not None:
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
+
+    # ---- send
+
+    def _send_start(self, message: Message) -> Awaitable[None]:
+        try:
+            status = message["status"]
+        except KeyError:
+            raise LocalProtocolError("http.response.start without 'status'") from None
+        headers = message.get("headers", ())
+        trailers = bool(message.get("trailers", False))
+        self._sink.send_head(status, headers, trailers)
+        self._has_trailers = trailers
+        self._phase = EXPECT_BODY
+        self.status = status
+        if self._is_recorded:
+            self.response_headers = list(headers)
+        return SENT
+
+    def _send_body(self, message: Message) -> Awaitable[None]:
+        data = message.get("body", b"")
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        more = bool(message.get("more_body", False))
+        self._note_sent(len(data))
+        if more or self._has_trailers:
+            self._sink.send_body(data, True)
+            if not more:
+                self._phase = EXPECT_TRAILERS
+        else:
+            self._sink.send_body(data, False)
+            return SENT
+        return SENT if self._sink.is_writable else self._sink.drain()
+
+    def _note_sent(self, count: int) -> None:
+        self.bytes_sent += count
+        if self._is_recorded and self.first_byte_at == 0.0:
+            self.first_byte_at = clock.now()
+
+    def _send_rare(self, kind: Any, message: Message) -> Awaitable[None]:
+        """Everything but a start and a body in their places."""
+        if kind == "http.response.early_hint" and self._phase == EXPECT_START:
+            links = message.get("links", ())
+            self._sink.send_informational(103, [(b"link", bytes(link)) for link in links])
+            return SENT
+        if kind == "http.response.trailers" and self._phase == EXPECT_TRAILERS:
+            return self._send_trailers(message)
+        if kind == "http.response.pathsend" and self._phase == EXPECT_BODY:
+            return self._send_path(message)
+        if kind == "http.response.zerocopysend" and self._phase == EXPECT_BODY:
+            return self._send_file(message)
+        raise LocalProtocolError(f"unexpected message {kind!r}, expected {_EXPECTED_IN[self._phase]}")
+
+    def _send_trailers(self, message: Message) -> Awaitable[None]:
+        headers = message.get("headers", ())
+        self._sink.send_trailers(headers, bool(message.get("more_trailers", False)))
+        return SENT
+
+    async def _send_path(self, message: Message) -> None:
+        path = message.get("path")
+        if not isinstance(path, str):
+            raise LocalProtocolError(f"http.response.pathsend with 'path' {path!r}, not a str")
+        with open(path, "rb") as file:  # noqa: ASYNC230  # opening a local file does not wait; its bytes are read elsewhere
+            count = os.fstat(file.fileno()).st_size
+            await self._send_part(file, 0, count, more=False)
+
+    async def _send_file(self, message: Message) -> None:
+        given = message.get("file")
+        descriptor = given if isinstance(given, int) else getattr(given, "fileno", lambda: None)()
+        if not isinstance(descriptor, int):
+            raise LocalProtocolError(
+                f"http.response.zerocopysend with 'file' {given!r}, neither a descriptor nor a file"
+            )
+        # A copy, so that closing ours leaves the application's open; both share one position, which is put back.
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            position = file.tell()
+            offset = message.get("offset")
+            start = position if offset is None else int(offset)
+            count = message.get("count")
+            size = max(0, os.fstat(descriptor).st_size - start)
+            length = size if count is None else min(int(count), size)
+            await self._send_part(file, start, length, more=bool(message.get("more_body", False)))
+            if offset is None:
+                file.seek(start + length)
+
+    async def _send_part(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
+        self._note_sent(count)
+        await self._sink.send_file(file, offset, count, more or self._has_trailers)
+        if self._phase == EXPECT_BODY and not more:
+            self._phase = EXPECT_TRAILERS
+
+
+def _as_bytes(data: Any) -> bytes:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise LocalProtocolError(f"http.response.body with 'body' of {type(data).__name__}, not bytes")

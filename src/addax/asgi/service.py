@@ -1,0 +1,51 @@
+"""What all connections of a worker share, put together once by ``server.build``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from addax.asgi.state import ServerState
+from addax.core.settings import Http1Settings
+from addax.core.types import ASGIApp
+
+if TYPE_CHECKING:
+    from addax.asgi.proxy_headers import ProxyRules
+    from addax.observe.access import AccessLog
+
+
+class Service:
+    """The application and everything that serving one of its requests needs.
+
+    Args:
+        app: the ASGI 3 application.
+        settings: bounds and habits of its connections.
+        loop: the event loop that all of this runs in.
+        lifespan_state: ``scope["state"]`` as the lifespan left it; each request gets a shallow copy.
+        state: counters.
+        parser: fills ``http1.parser.Parser``.
+        access: where finished requests are recorded; None: nowhere.
+        proxy: whose forwarded fields are believed; None: nobody's.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Http1Settings,
+        loop: asyncio.AbstractEventLoop,
+        parser: Any,
+        state: ServerState,
+        lifespan_state: dict[str, Any] | None = None,
+        access: AccessLog | None = None,
+        proxy: ProxyRules | None = None,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.loop = loop
+        #: Somebody wants to make the tasks of this loop himself.
+        self.has_task_factory = loop.get_task_factory() is not None
+        self.parser = parser
+        self.state = state
+        self.lifespan_state = {} if lifespan_state is None else lifespan_state
+        self.access = access
+        self.proxy = proxy

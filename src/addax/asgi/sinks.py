@@ -1,0 +1,74 @@
+"""What a request cycle needs from whatever carries its response: an HTTP/1.1 connection, later an HTTP/2 stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from addax.asgi.http_cycle import HttpCycle
+
+
+class ResponseSink(Protocol):
+    """Filled by ``http1.connection.Http1Connection``. No method waits but ``drain``."""
+
+    #: False while more bytes wait for the client than ``write_buffer_bytes``: ``await drain()`` before the next send.
+    is_writable: bool
+
+    def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
+        """Take the response head; it may be held back until the first body bytes, one loop turn at the most.
+
+        Args:
+            status: 200-599.
+            headers: as the application gave them.
+            trailers: whether trailer fields will follow the body.
+
+        Raises:
+            LocalProtocolError: a name or value that HTTP does not allow, or contradicting framing fields.
+        """
+
+    def send_informational(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send an interim response (103 Early Hints, RFC 8297) at once."""
+
+    def send_body(self, data: bytes, more: bool) -> None:
+        """Send body bytes; with ``more`` False the body is complete.
+
+        Raises:
+            LocalProtocolError: more or fewer bytes than Content-Length said.
+        """
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
+        """Send part of an open regular file as body bytes, with the kernel's help where there is any.
+
+        Raises:
+            LocalProtocolError: more or fewer bytes than Content-Length said.
+            OSError: the file cannot be read.
+            ClientDisconnected: the client left before the end.
+        """
+
+    def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+        """Take trailer fields; with ``more`` False the response ends. Dropped where the framing has no place for them.
+
+        Raises:
+            LocalProtocolError: a name or value that HTTP does not allow, or a body shorter than Content-Length said.
+        """
+
+    def send_continue(self) -> None:
+        """The application asks for the body: answer ``Expect: 100-continue`` if it was asked and not yet answered."""
+
+    def body_consumed(self) -> None:
+        """The application has taken all body bytes there were: resume reading."""
+
+    def fail(self, cycle: HttpCycle) -> None:
+        """The application cannot finish: answer 500 if nothing was sent yet, else break off so that the client can tell.
+
+        Args:
+            cycle: whose application it is; nothing happens if its response is over.
+        """
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent.
+
+        Raises:
+            ClientDisconnected: it left instead.
+        """

@@ -1,0 +1,75 @@
+"""What the connections of one worker share: counters that the server reads, and the notice that it is stopping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class ShutdownNotice:
+    """Tells an application that the server is stopping: ``scope["extensions"]["addax.shutdown"]``.
+
+    A long stream can end by itself, before the server ends it. All streams of a worker share one notice.
+    """
+
+    def __init__(self) -> None:
+        self._event: asyncio.Event = asyncio.Event()
+
+    def set(self) -> None:
+        """Called by the server, once, in the event loop's thread."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the server is stopping."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Return as soon as the server is stopping."""
+        await self._event.wait()
+
+
+class ServerState:
+    """Counters and sets of one worker. Embedders and ``--limit-*`` read them."""
+
+    def __init__(self) -> None:
+        #: Requests whose answer has ended, since the start.
+        self.total_requests: int = 0
+        #: Requests in progress: the application was called and has not returned.
+        self.active_requests: int = 0
+        #: Live connections (``net.stream.Stream``).
+        self.connections: set[Any] = set()
+        #: Application tasks that did not end at once.
+        self.tasks: set[asyncio.Task[Any]] = set()
+        #: Field lines of every response, besides Date.
+        self.default_headers: list[tuple[bytes, bytes]] = []
+        self.shutdown: ShutdownNotice = ShutdownNotice()
+        #: Called when the last connection or the last request in progress has gone; set by a server that stops.
+        self.on_quiet: Callable[[], None] | None = None
+        #: When ``total_requests`` reaches this, ``on_limit`` is called, once (``--limit-max-requests``).
+        self.requests_limit: int | None = None
+        self.on_limit: Callable[[], None] | None = None
+
+    def request_ended(self, task: asyncio.Task[Any] | None) -> None:
+        """The application has returned from one request.
+
+        Args:
+            task: what it ran in, if it was ever put into ``tasks``.
+        """
+        self.active_requests -= 1
+        if task is not None:
+            self.tasks.discard(task)
+        if self.on_quiet is not None and self.active_requests == 0:
+            self.on_quiet()
+
+    def response_ended(self) -> None:
+        """One response has been written, or broken off."""
+        self.total_requests += 1
+        if self.total_requests == self.requests_limit and self.on_limit is not None:
+            self.on_limit()
+
+    def connection_lost(self, connection: Any) -> None:
+        """A connection's transport has gone."""
+        self.connections.discard(connection)
+        if self.on_quiet is not None and not self.connections:
+            self.on_quiet()

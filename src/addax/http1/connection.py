@@ -1,0 +1,695 @@
+"""One HTTP/1.1 connection: parser, state machine and request cycles put together. Speaks to a Host, never to a transport.
+
+The way of one request: ``receive_data`` → parser → ``on_head`` (scope and cycle) → ``_start`` (the application, after the
+parser has returned) → ``send_head`` / ``send_body`` → one ``host.write``. Then ``_advance`` takes the next pipelined request,
+waits for more, or closes.
+
+Two habits save most of the work: what is written while bytes are being received is gathered and written once at the end
+(``_gathering``), and a response head is held until the first body bytes, one turn of the loop at the most.
+
+Implements: RFC 9112 §9 (connection management), RFC 9110 §10.1.1 (100-continue), §15.5.9 (408).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from addax.asgi.http_cycle import HttpCycle
+from addax.asgi.run_app import run_http
+from addax.asgi.scope import ScopeFactory
+from addax.asgi.service import Service
+from addax.core import clock
+from addax.core.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
+from addax.core.headers import read_request_head
+from addax.core.status import status_line
+from addax.core.target import parse_target
+from addax.core.types import Headers
+from addax.core.wire import Host, Peer
+from addax.http1 import machine as state
+from addax.http1.encode import (
+    CHUNKED,
+    CLOSE_LINE,
+    KEEP_ALIVE_LINE,
+    LAST_CHUNK,
+    LENGTH,
+    NO_BODY,
+    UNTIL_CLOSE,
+    DefaultFields,
+    ResponseHead,
+    error_response,
+    field_block,
+)
+from addax.http1.machine import Machine
+
+_logger = logging.getLogger("addax.error")
+
+#: Bodies up to this are copied into one piece with their head; above it the copy costs more than a second piece.
+JOIN_MAX_BYTES = 16384
+#: Pipelined requests that are answered before the loop gets its turn (as hyper's dispatcher: often enough for speed, seldom
+#: enough that one client cannot keep the others waiting).
+TURN_MAX_REQUESTS = 16
+#: Request body that is read and thrown away so that the connection can be used again after an early answer; beyond it the
+#: connection is closed, because reading on would serve nobody.
+DISCARD_MAX_BYTES = 262144
+FILE_PIECE_BYTES = 262144
+#: How long an idle connection must have been idle before a worker that stops closes it, in seconds.
+DRAIN_REST_S = 1.0
+
+_HAS_EAGER_TASKS = sys.version_info >= (3, 12)
+
+
+class Http1Connection:
+    """Fills ``core.wire.Connection``, ``http1.parser.ParserHandler`` and ``asgi.sinks.ResponseSink``."""
+
+    def __init__(self, service: Service, defaults: DefaultFields) -> None:
+        self._service = service
+        self._settings = service.settings
+        self._defaults = defaults
+        self._machine = Machine()
+        self._parser: Any = service.parser(self, service.settings)
+        self._cycle: HttpCycle | None = None
+        self._is_app_due = False
+        self._head: ResponseHead | None = None
+        self._framing = NO_BODY
+        self._body_left = 0
+        #: Field lines that follow the body, once the application has announced them.
+        self._trailers: bytes | None = None
+        self._method = "GET"
+        self._minor = 1
+        self._expects_continue = False
+        self._body_count = 0
+        self._discarded = 0
+        self._is_reading_paused = False
+        self._gathering = False
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._is_flush_due = False
+        self._is_draining = False
+        self._is_eof = False
+        self._has_begun = False
+        self._idle_since = 0.0
+        self._drain_waiters: list[asyncio.Future[None]] | None = None
+        self._buffer_mark = 0
+        self.is_writable = True
+
+    # ---- Connection: what the host tells
+
+    def connected(self, host: Host, peer: Peer) -> None:
+        """The first call, once."""
+        service = self._service
+        self._host = host
+        self._peer = peer
+        self._scopes = ScopeFactory(peer, self._settings.root_path, service.lifespan_state, service.state.shutdown)
+        self._proxy = service.proxy if service.proxy is not None and service.proxy.trusts(peer) else None
+        # For the first byte and for the whole first head; it is not set anew in between.
+        self._idle_since = clock.now()
+        host.set_deadline(self._idle_since + self._settings.head_timeout_s)
+
+    def receive_data(self, data: bytes) -> None:
+        """Bytes from the peer; never raises."""
+        if self._machine.reading == state.READ_CLOSED:
+            return
+        was_idle = self._machine.is_idle() and not self._parser.is_inside_message()
+        self._gathering = True
+        try:
+            self._parser.feed(data)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+        self._advance()
+        self._stop_gathering()
+        self._after_reading(was_idle)
+
+    def receive_eof(self) -> bool:
+        """The peer has closed its half, or all of it, which looks the same: answers on their way are still sent."""
+        machine = self._machine
+        if machine.reading == state.READ_CLOSED:
+            return False
+        self._is_eof = True
+        if machine.is_idle():
+            self._end_of_requests()
+        elif machine.reading == state.READ_BODY and machine.writing != state.WRITE_DONE:
+            self._give_up("disconnected")
+        elif machine.writing == state.WRITE_DONE:
+            self._advance_later()
+        elif self._cycle is not None:
+            self._cycle.notify()
+        return True
+
+    def _end_of_requests(self) -> None:
+        """No further request can come: close, or answer half a one."""
+        if self._parser.is_inside_message():
+            self._refuse(RemoteProtocolError("the request head ended in the middle"))
+        else:
+            self._close()
+
+    def write_paused(self) -> None:
+        """More than ``write_buffer_bytes`` wait for the peer."""
+        self.is_writable = False
+        self._buffer_mark = self._host.write_buffer_size()
+        self._host.set_deadline(clock.now() + self._settings.write_timeout_s)
+
+    def write_resumed(self) -> None:
+        """The peer has taken most of what waited."""
+        self.is_writable = True
+        self._wake_drained()
+        self._set_deadline()
+        if self._machine.can_take_next():
+            self._advance_later()
+
+    def deadline_reached(self) -> None:
+        """Something took too long: which, the state says."""
+        machine = self._machine
+        if not self.is_writable:
+            self._write_stalled()
+        elif machine.reading == state.READ_BODY and machine.can_answer():
+            self._refuse(RemoteProtocolError("the request body did not arrive in time", 408))
+        elif machine.reading == state.READ_BODY or machine.reading == state.READ_CLOSED:
+            self._give_up("aborted")
+        elif self._parser.is_inside_message():
+            self._refuse(RemoteProtocolError("the request head did not arrive in time", 408))
+        elif machine.is_idle():
+            self._close()
+
+    def start_draining(self) -> None:
+        """Finish the exchange in progress, take nothing new."""
+        self._is_draining = True
+        self._machine.forbid_reuse()
+        if not self._machine.is_idle() or self._parser.is_inside_message():
+            return
+        # A client that used the connection a moment ago may have its next request on the way, which a close would lose.
+        rest_until = self._idle_since + DRAIN_REST_S
+        if clock.now() < rest_until:
+            self._host.set_deadline(rest_until)
+        else:
+            self._close()
+
+    def notify_disconnect(self) -> None:
+        """Tell the application of the request in progress that the server stops, by ``http.disconnect``."""
+        if self._cycle is not None:
+            self._cycle.notify()
+
+    def lost(self, error: Exception | None) -> None:
+        """The last call, once: the transport is gone."""
+        self._machine.stop_reading()
+        self._machine.stop_writing()
+        self._out.clear()
+        self._break_cycle("disconnected")
+        self._wake_drained()
+        # The parser keeps this object alive, and this object the parser.
+        self._parser = None
+
+    # ---- ParserHandler: what the parser cuts
+
+    def on_head(self, method: str, target: bytes, minor: int, headers: Headers) -> int:
+        """A request head: decide what it means and make its cycle."""
+        head = read_request_head(minor, headers)
+        parts = parse_target(method, target)
+        if parts.authority is not None:
+            _replace_host(headers, parts.authority)
+        limit = self._settings.body_max_bytes
+        if limit is not None and head.body_length > limit:
+            raise RemoteProtocolError("the request body is too large", 413)
+        self._has_begun = True
+        self._method = method
+        self._minor = minor
+        self._expects_continue = head.expects_continue
+        self._body_count = 0
+        self._discarded = 0
+        self._machine.head_read(head.body_length != 0, head.keep_alive and not self._is_draining)
+        service = self._service
+        scope = self._scopes.http(method, parts, minor, headers)
+        if head.is_forwarded and self._proxy is not None:
+            self._proxy.apply(scope)
+        self._cycle = HttpCycle(scope, self, service.loop, service.access is not None)
+        self._is_app_due = True
+        return head.body_length
+
+    def on_body(self, chunk: bytes) -> None:
+        """The next bytes of the request body."""
+        self._body_count += len(chunk)
+        limit = self._settings.body_max_bytes
+        if limit is not None and self._body_count > limit:
+            raise RemoteProtocolError("the request body is too large", 413)
+        self._expects_continue = False
+        cycle = self._cycle
+        if cycle is None or cycle.is_ended():
+            self._discarded += len(chunk)
+        else:
+            cycle.body_arrived(chunk)
+
+    def on_end(self) -> None:
+        """The request is complete."""
+        self._machine.request_read()
+        if self._cycle is not None:
+            self._cycle.body_ended()
+
+    # ---- the flow of exchanges
+
+    def _advance(self) -> None:
+        """Start the application if a head came; go on with what was pipelined after a complete exchange."""
+        turns = 0
+        while True:
+            if self._is_app_due:
+                self._is_app_due = False
+                self._start()
+            if not self._machine.can_take_next() or not self.is_writable:
+                break
+            if turns == TURN_MAX_REQUESTS:
+                self._advance_later()
+                break
+            turns += 1
+            self._machine.take_next()
+            self._cycle = None
+            try:
+                if not self._parser.next_message():
+                    break
+            except RemoteProtocolError as error:
+                self._refuse(error)
+        if self._is_eof and self._machine.is_idle():
+            self._end_of_requests()
+        else:
+            self._close_when_over()
+
+    def _advance_later(self) -> None:
+        self._service.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take up what ``_advance`` left, outside of the application's stack."""
+        if self._machine.reading == state.READ_CLOSED and self._machine.writing == state.WRITE_CLOSED:
+            return
+        self._gathering = True
+        self._advance()
+        self._stop_gathering()
+        self._after_reading(False)
+
+    def _close_when_over(self) -> None:
+        machine = self._machine
+        if machine.writing != state.WRITE_DONE or machine.keep_alive:
+            return
+        if machine.reading == state.READ_BODY:
+            # The answer came before the request was read to its end: the client may still be sending.
+            self._close_lingering()
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._write_gathered()
+        self._machine.stop_reading()
+        self._machine.stop_writing()
+        self._host.close()
+
+    def _after_reading(self, was_idle: bool) -> None:
+        """Reading goes on or pauses, and the next deadline is set."""
+        machine = self._machine
+        if machine.reading == state.READ_CLOSED:
+            return
+        cycle = self._cycle
+        if machine.reading == state.READ_BODY:
+            if cycle is not None and cycle.body_size > self._settings.body_buffer_bytes:
+                self._pause_reading()
+            elif self._discarded > DISCARD_MAX_BYTES:
+                machine.forbid_reuse()
+                self._close_when_over()
+                return
+        elif self._parser.pending_bytes() > self._settings.pipeline_max_bytes:
+            self._pause_reading()
+        # A head that trickles in keeps the deadline that was set when it began.
+        if not machine.is_idle() or was_idle or not self._parser.is_inside_message():
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        machine = self._machine
+        settings = self._settings
+        if machine.writing == state.WRITE_CLOSED or not self.is_writable:
+            return
+        if machine.is_idle():
+            now = self._idle_since = clock.now()
+            if not self._parser.is_inside_message():
+                self._host.set_deadline(now + settings.keep_alive_timeout_s)
+            elif self._has_begun:
+                self._host.set_deadline(now + settings.head_timeout_s)
+        elif machine.reading == state.READ_BODY and not self._is_reading_paused:
+            self._host.set_deadline(clock.now() + settings.body_timeout_s)
+        else:
+            self._host.set_deadline(None)
+
+    def _start(self) -> None:
+        """Call the application, as a task that runs at once where the interpreter can do that."""
+        service = self._service
+        cycle = self._cycle
+        assert cycle is not None
+        shared = service.state
+        limit = self._settings.concurrency_max_count
+        if limit is not None and shared.active_requests >= limit:
+            _logger.warning("Exceeded concurrency limit.")
+            self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
+            return
+        shared.active_requests += 1
+        coroutine = run_http(service.app, cycle, self, shared)
+        context = contextvars.Context() if self._settings.reset_contextvars else None
+        task = _new_task(coroutine, service, context)
+        if not task.done():
+            cycle.task = task
+            shared.tasks.add(task)
+
+    # ---- ResponseSink: what the cycle sends
+
+    def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
+        """Take the response head; it waits for the first body bytes, one turn of the loop at the most."""
+        self._head = ResponseHead(status, headers)
+        self._trailers = b"" if trailers else None
+        self._machine.head_taken()
+        if not self._gathering and not self._is_flush_due:
+            self._is_flush_due = True
+            self._service.loop.call_soon(self._flush_head)
+
+    def send_informational(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send an interim response; HTTP/1.0 has none (RFC 9110 §15.2)."""
+        block = field_block(headers)
+        if self._minor == 1:
+            self._write(status_line(status) + block + b"\r\n")
+
+    def send_body(self, data: bytes, more: bool) -> None:
+        """Send body bytes; with ``more`` False the response ends."""
+        held = self._machine.writing == state.WRITE_HELD
+        if held:
+            self._settle_framing(None if more else len(data))
+        self._count_body(len(data), more)
+        self._write_body(self._encode_head() if held else b"", data, more)
+        if not more:
+            self._end_response()
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
+        """Send part of an open regular file as body bytes."""
+        held = self._machine.writing == state.WRITE_HELD
+        if held:
+            self._settle_framing(None if more else count)
+        self._count_body(count, more)
+        if held:
+            self._write(self._encode_head())
+        if self._framing != NO_BODY and count:
+            if self._framing == CHUNKED:
+                self._write(b"%x\r\n" % count)
+            self._write_gathered()
+            if not await self._host.send_file(file, offset, count):
+                await self._send_file_pieces(file, offset, count)
+            if self._framing == CHUNKED:
+                self._write(b"\r\n")
+        if self._machine.writing != state.WRITE_BODY:
+            raise ClientDisconnected("the client has disconnected")
+        if not more:
+            if self._framing == CHUNKED:
+                self._write(LAST_CHUNK)
+            self._end_response()
+
+    def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+        """Take trailer fields; with ``more`` False the response ends."""
+        assert self._trailers is not None
+        block = field_block(headers)
+        if self._machine.writing == state.WRITE_HELD:
+            self._settle_framing(None)
+            self._write(self._encode_head())
+        self._trailers += block
+        if more:
+            return
+        self._count_body(0, False)
+        if self._framing == CHUNKED:
+            self._write(b"0\r\n" + self._trailers + b"\r\n")
+        self._end_response()
+
+    def send_continue(self) -> None:
+        """The application asks for the body: the client may send it (RFC 9110 §10.1.1)."""
+        if self._expects_continue and self._machine.writing == state.WRITE_IDLE:
+            self._expects_continue = False
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def body_consumed(self) -> None:
+        """The application has taken all body bytes there were."""
+        if self._is_reading_paused and self._machine.reading == state.READ_BODY:
+            self._resume_reading()
+            self._set_deadline()
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent."""
+        while not self.is_writable and self._machine.writing != state.WRITE_CLOSED:
+            future: asyncio.Future[None] = self._service.loop.create_future()
+            if self._drain_waiters is None:
+                self._drain_waiters = []
+            self._drain_waiters.append(future)
+            await future
+        if self._machine.writing == state.WRITE_CLOSED:
+            raise ClientDisconnected("the client has disconnected")
+
+    def fail(self, cycle: HttpCycle) -> None:
+        """The application of this cycle cannot finish its response."""
+        if cycle is not self._cycle or cycle.is_ended():
+            return
+        if self._machine.can_answer():
+            self._answer_error(500, "Internal Server Error")
+        else:
+            self._give_up("aborted")
+
+    # ---- writing
+
+    def _settle_framing(self, whole_length: int | None) -> None:
+        """Decide how the body's end will be told.
+
+        Args:
+            whole_length: of the body if all of it is at hand, in bytes.
+        """
+        head = self._head
+        assert head is not None
+        if self._trailers is not None:
+            whole_length = None
+        self._framing = head.framing(self._method, self._minor, whole_length)
+        self._body_left = head.content_length or 0
+
+    def _encode_head(self) -> bytes:
+        """The held head as bytes; from here on the response is on the wire."""
+        head = self._head
+        assert head is not None
+        self._head = None
+        machine = self._machine
+        # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
+        if head.close or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
+            machine.forbid_reuse()
+        persistence = b""
+        if not machine.keep_alive:
+            persistence = CLOSE_LINE
+        elif self._minor == 0:
+            persistence = KEEP_ALIVE_LINE
+        machine.head_written()
+        return head.encode(self._framing, persistence, self._defaults)
+
+    def _write_body(self, head: bytes, data: bytes, more: bool) -> None:
+        """Body bytes in the response's framing, in one piece with the head where that is cheap."""
+        suffix = b""
+        if self._framing == NO_BODY:
+            data = b""
+        elif self._framing == CHUNKED:
+            if data:
+                head += b"%x\r\n" % len(data)
+                suffix = b"\r\n"
+            if not more:
+                suffix += LAST_CHUNK
+        if len(data) > JOIN_MAX_BYTES:
+            self._write(head)
+            self._write(data)
+            self._write(suffix)
+        else:
+            self._write(head + data + suffix)
+
+    def _count_body(self, count: int, more: bool) -> None:
+        """Hold the application to the length that it announced (RFC 9112 §6.3: the peer would read on for ever, or too much)."""
+        if self._framing == LENGTH:
+            self._body_left -= count
+            if self._body_left < 0:
+                raise LocalProtocolError("the response body is longer than its content-length")
+            if not more and self._body_left > 0:
+                raise LocalProtocolError(
+                    f"the response body is {self._body_left} bytes shorter than its content-length"
+                )
+        elif count and self._framing == NO_BODY and self._method != "HEAD":
+            _logger.error(
+                "The application sent a body of %d bytes with a status that has none; it was left out.", count
+            )
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        if not self._gathering:
+            self._host.write(data)
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > self._settings.write_buffer_bytes:
+            # An application that never waits would fill the memory before the host could say that the client is slow.
+            self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        out = self._out
+        if not out:
+            return
+        self._out = []
+        size, self._out_bytes = self._out_bytes, 0
+        if len(out) == 1:
+            self._host.write(out[0])
+        elif size <= JOIN_MAX_BYTES:
+            self._host.write(b"".join(out))
+        else:
+            for piece in out:
+                self._host.write(piece)
+
+    def _flush_head(self) -> None:
+        """Send a held head that no body has come for."""
+        self._is_flush_due = False
+        if self._machine.writing == state.WRITE_HELD:
+            self._settle_framing(None)
+            self._write(self._encode_head())
+
+    def _stop_gathering(self) -> None:
+        if self._machine.writing == state.WRITE_HELD:
+            self._flush_head()
+        self._gathering = False
+        self._write_gathered()
+
+    def _end_response(self) -> None:
+        """The response's last byte was written: account for it and let the connection go on."""
+        machine = self._machine
+        machine.response_written()
+        cycle = self._cycle
+        assert cycle is not None
+        cycle.end("completed")
+        self._account(cycle)
+        if self._is_reading_paused:
+            self._resume_reading()
+        if not self._gathering:
+            # The application is still on the stack: the next request must not start inside of this one.
+            if machine.can_take_next() and not self._is_eof and not self._parser.pending_bytes():
+                machine.take_next()
+                self._cycle = None
+                self._set_deadline()
+            else:
+                self._advance_later()
+
+    def _account(self, cycle: HttpCycle) -> None:
+        service = self._service
+        if service.access is not None:
+            service.access.record(cycle)
+        service.state.response_ended()
+
+    # ---- ends
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        """The peer's mistake: one answer if nothing of another is on the wire, and nothing further is served."""
+        client = self._peer.client
+        _logger.info(
+            "%s - Invalid HTTP request received: %s (%d)",
+            f"{client[0]}:{client[1]}" if client else "",
+            error.reason,
+            error.status,
+        )
+        self._machine.stop_reading()
+        if self._machine.can_answer():
+            self._answer_error(error.status, error.reason)
+        elif self._machine.writing == state.WRITE_DONE:
+            self._close_lingering()
+        else:
+            self._give_up("aborted")
+
+    def _answer_error(self, status: int, reason: str, extra: bytes = b"") -> None:
+        """Send an answer of the server's own, and close so that the client can read it."""
+        is_head = self._cycle is not None and self._method == "HEAD"
+        self._head = None
+        self._is_app_due = False
+        self._out.append(error_response(status, reason, is_head, extra, self._defaults))
+        if self._cycle is not None:
+            self._cycle.status = status
+        self._break_cycle("completed")
+        self._close_lingering()
+
+    def _close_lingering(self) -> None:
+        self._write_gathered()
+        self._machine.stop_reading()
+        self._machine.stop_writing()
+        self._host.linger()
+
+    def _give_up(self, outcome: str) -> None:
+        """Break the connection off, so that a response that is not complete cannot be taken for one that is."""
+        self._machine.stop_reading()
+        self._machine.stop_writing()
+        self._break_cycle(outcome)
+        self._wake_drained()
+        self._host.abort()
+
+    def _break_cycle(self, outcome: str) -> None:
+        """Tell the application that nobody reads its response any more."""
+        cycle, self._cycle = self._cycle, None
+        if cycle is None:
+            return
+        was_ended = cycle.is_ended()
+        cycle.disconnected(outcome)
+        if not was_ended:
+            self._account(cycle)
+
+    def _write_stalled(self) -> None:
+        size = self._host.write_buffer_size()
+        if size < self._buffer_mark:
+            self._buffer_mark = size
+            self._host.set_deadline(clock.now() + self._settings.write_timeout_s)
+        else:
+            self._give_up("aborted")
+
+    def _wake_drained(self) -> None:
+        waiters, self._drain_waiters = self._drain_waiters, None
+        if waiters is not None:
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._host.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            self._host.resume_reading()
+
+    async def _send_file_pieces(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Without help of the kernel: read in a thread, a piece at a time, as fast as the client takes them."""
+        loop = self._service.loop
+        file.seek(offset)
+        while count:
+            piece = await loop.run_in_executor(None, file.read, min(count, FILE_PIECE_BYTES))
+            if not piece:
+                raise LocalProtocolError("the file became shorter while it was sent")
+            count -= len(piece)
+            if self._machine.writing != state.WRITE_BODY:
+                raise ClientDisconnected("the client has disconnected")
+            self._host.write(piece)
+            if not self.is_writable:
+                await self.drain()
+
+
+def _replace_host(headers: Headers, authority: bytes) -> None:
+    """RFC 9112 §3.2.2: the authority of an absolute target stands above Host, which "MUST" be ignored."""
+    headers[:] = [(b"host", authority), *[field for field in headers if field[0] != b"host"]]
+
+
+def _new_task(coroutine: Any, service: Service, context: contextvars.Context | None) -> asyncio.Task[None]:
+    loop = service.loop
+    if _HAS_EAGER_TASKS and not service.has_task_factory:
+        # An application that never has to wait answers before this returns: a third of the cost of a call (measured).
+        return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)  # type: ignore[call-arg]
+    if context is not None:
+        # Before 3.11 a task takes the context that it is made in.
+        task: asyncio.Task[None] = context.run(loop.create_task, coroutine)
+        return task
+    return loop.create_task(coroutine)

@@ -1,0 +1,1 @@
+"""Floor 3: where bytes come from: transports, listening sockets, deadlines. asyncio lives here."""

@@ -1,0 +1,240 @@
+"""A transport of the event loop, and the connection that understands its bytes: asyncio's protocol on one side, Host on the
+other. The only owner of the transport: nobody else closes it.
+
+Implements: RFC 9112 §9.6 (closing in two steps, so that the peer can read the last answer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from addax.asgi.service import Service
+from addax.core import clock
+from addax.core.errors import LocalProtocolError
+from addax.core.wire import Connection, Host, Peer
+from addax.http1.connection import Http1Connection
+from addax.http1.encode import DefaultFields
+from addax.net.timers import Wheel
+
+_logger = logging.getLogger("addax.error")
+
+#: After the last answer: how long the peer may be silent, and how long it may go on sending, in seconds.
+LINGER_SILENCE_S = 2.0
+LINGER_TOTAL_S = 10.0
+#: What one call of ``sendfile`` is given.
+SENDFILE_PIECE_BYTES = 262144
+
+
+class Stream(asyncio.Protocol):
+    """One accepted connection.
+
+    Args:
+        service: what to serve.
+        defaults: field lines of every response.
+        wheel: watches the deadline.
+    """
+
+    def __init__(self, service: Service, defaults: DefaultFields, wheel: Wheel) -> None:
+        self._service = service
+        self._wheel = wheel
+        self._connection: Connection = Http1Connection(service, defaults)
+        self._transport: Any = None
+        self._is_closing = False
+        self._is_reading_paused = False
+        self._has_peer_ended = False
+        #: While lingering: until when at the most. What arrives is thrown away.
+        self._linger_until = 0.0
+        self.deadline: float | None = None
+        self.slot = -1
+
+    # ---- asyncio.Protocol: what the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The first call, once."""
+        self._transport = transport
+        self._transport.set_write_buffer_limits(high=self._service.settings.write_buffer_bytes)
+        self._service.state.connections.add(self)
+        self._connection.connected(self, _peer(transport))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self._is_closing:
+            self._discard()
+        else:
+            self._connection.receive_data(data)
+
+    def eof_received(self) -> bool:
+        """The peer has closed its sending half."""
+        self._has_peer_ended = True
+        if self._is_closing:
+            self._transport.close()
+            return False
+        return self._connection.receive_eof()
+
+    def pause_writing(self) -> None:
+        """Too much waits for the peer."""
+        if not self._is_closing:
+            self._connection.write_paused()
+
+    def resume_writing(self) -> None:
+        """The peer has taken enough."""
+        if not self._is_closing:
+            self._connection.write_resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The last call, once."""
+        self._is_closing = True
+        self._wheel.remove(self)
+        self._connection.lost(exc)
+        self._service.state.connection_lost(self)
+
+    # ---- Host: what the connection asks
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; never waits."""
+        if not self._is_closing:
+            self._transport.write(data)
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> bool:
+        """Send part of a file by ``sendfile(2)`` where the loop can."""
+        end = offset + count
+        while offset < end:
+            piece = min(SENDFILE_PIECE_BYTES, end - offset)
+            sending = self._service.loop.sendfile(self._transport, file, offset, piece, fallback=False)
+            try:
+                # While the kernel sends, nothing waits in the transport whose stalling could be seen; so each piece has the
+                # time in which a client must take some of what waits for it.
+                sent = await asyncio.wait_for(sending, self._service.settings.write_timeout_s)
+            except (NotImplementedError, asyncio.SendfileNotAvailableError):
+                return False
+            except asyncio.TimeoutError:
+                self.abort()
+                return True
+            except RuntimeError:
+                # asyncio's word for a transport that is closing; the connection learns that by ``lost``.
+                if not self._transport.is_closing():
+                    raise
+                return True
+            if not sent:
+                raise LocalProtocolError("the file became shorter while it was sent")
+            offset += sent
+        return True
+
+    def write_buffer_size(self) -> int:
+        """How many written bytes the peer has not taken yet."""
+        size: int = self._transport.get_write_buffer_size()
+        return size
+
+    def close(self) -> None:
+        """Close after what was written has been sent."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self._transport.close()
+        # A peer that takes nothing would keep the transport for ever.
+        self._wheel.put(self, clock.now() + self._service.settings.write_timeout_s)
+
+    def linger(self) -> None:
+        """Stop sending, discard what arrives, then close."""
+        if self._is_closing:
+            return
+        if self._has_peer_ended or not self._transport.can_write_eof():
+            self.close()
+            return
+        self._is_closing = True
+        now = clock.now()
+        self._linger_until = now + LINGER_TOTAL_S
+        self._wheel.put(self, now + LINGER_SILENCE_S)
+        self.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The peer was faster: it has reset the connection.
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """Close at once; what was not sent is lost."""
+        self._is_closing = True
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the peer."""
+        if not self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo ``pause_reading``."""
+        if self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def set_deadline(self, when: float | None) -> None:
+        """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``."""
+        if self._is_closing:
+            return
+        if when is None:
+            self.deadline = None
+        else:
+            self._wheel.put(self, when)
+
+    def replace(self, connection: Connection, leftover: bytes) -> None:
+        """Hand the transport over to another protocol."""
+        self._connection = connection
+        connection.connected(self, _peer(self._transport))
+        if leftover:
+            connection.receive_data(leftover)
+
+    # ---- what the wheel and the server tell
+
+    def deadline_reached(self) -> None:
+        """The deadline has passed."""
+        if not self._is_closing:
+            self._connection.deadline_reached()
+        elif self._linger_until:
+            self._transport.close()
+            self._linger_until = 0.0
+            self._wheel.put(self, clock.now() + self._service.settings.write_timeout_s)
+        else:
+            self._transport.abort()
+
+    def start_draining(self) -> None:
+        """The worker stops: finish what is in progress, then close."""
+        if not self._is_closing:
+            self._connection.start_draining()
+
+    def notify_disconnect(self) -> None:
+        """The worker will not wait much longer: tell the request in progress."""
+        if not self._is_closing:
+            self._connection.notify_disconnect()
+
+    def _discard(self) -> None:
+        """Bytes while lingering: they postpone the end a little, up to a bound."""
+        if self._linger_until:
+            self._wheel.put(self, min(self._linger_until, clock.now() + LINGER_SILENCE_S))
+
+
+def _peer(transport: asyncio.BaseTransport) -> Peer:
+    """Both addresses as ASGI wants them. None of this raises: the peer may be gone already (getpeername fails then)."""
+    scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+    own = transport.get_extra_info("sockname")
+    peer = transport.get_extra_info("peername")
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
+        return Peer(None, (_text(own), None) if own else None, scheme)
+    client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple | list) and len(peer) >= 2 else None
+    server = (str(own[0]), int(own[1])) if isinstance(own, tuple | list) and len(own) >= 2 else None
+    return Peer(client, server, scheme)
+
+
+def _text(path: str | bytes) -> str:
+    return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
+
+
+if TYPE_CHECKING:
+
+    def _is_host(stream: Stream) -> Host:
+        return stream

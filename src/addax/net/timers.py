@@ -1,0 +1,99 @@
+"""One coarse timer wheel for all deadlines of a worker.
+
+A deadline changes with every request, and almost none is ever reached. So setting one is storing a number; a stream sits in
+the slot of the earliest moment at which it has to be looked at, and is moved on when the wheel gets there and its number says
+later. No timer of the loop is made or cancelled for a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from addax.core import clock
+
+#: Seconds a slot covers, and so how late a deadline may be noticed.
+SLOT_S = 0.25
+
+
+class Timed(Protocol):
+    """What can sit in the wheel."""
+
+    #: When to be called, on ``core.clock.now``; None: not at all.
+    deadline: float | None
+    #: The slot that it sits in, or -1. The wheel's own note.
+    slot: int
+
+    def deadline_reached(self) -> None:
+        """The deadline has passed."""
+
+
+class Wheel:
+    """Calls ``deadline_reached`` of what was put in, up to ``SLOT_S`` seconds after its deadline.
+
+    Args:
+        loop: where the wheel's own single timer runs, while anything is in it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._slots: dict[int, set[Timed]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, timed: Timed, deadline: float) -> None:
+        """Set a deadline. Cheap when it is not earlier than the one before."""
+        timed.deadline = deadline
+        slot = int(deadline / SLOT_S) + 1
+        if timed.slot >= 0:
+            if timed.slot <= slot:
+                return
+            self._discard(timed)
+        timed.slot = slot
+        members = self._slots.get(slot)
+        if members is None:
+            members = self._slots[slot] = set()
+        members.add(timed)
+        if self._timer is None:
+            self._turn_later()
+
+    def remove(self, timed: Timed) -> None:
+        """Forget it."""
+        timed.deadline = None
+        if timed.slot >= 0:
+            self._discard(timed)
+            timed.slot = -1
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._slots.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _discard(self, timed: Timed) -> None:
+        members = self._slots.get(timed.slot)
+        if members is not None:
+            members.discard(timed)
+
+    def _turn_later(self) -> None:
+        self._timer = self._loop.call_later(SLOT_S, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        self.turn(clock.now())
+        if self._slots and self._timer is None:
+            self._turn_later()
+
+    def turn(self, now: float) -> None:
+        """Look at every slot that has passed at ``now``."""
+        current = int(now / SLOT_S)
+        for slot in [slot for slot in self._slots if slot <= current]:
+            for timed in self._slots.pop(slot):
+                timed.slot = -1
+                if timed.deadline is None:
+                    continue
+                if timed.deadline > now:
+                    self.put(timed, timed.deadline)
+                else:
+                    timed.deadline = None
+                    timed.deadline_reached()
