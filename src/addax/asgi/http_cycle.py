@@ -1,4 +1,4 @@
-"""One request and its response: the application's ``receive`` and ``send``, and the order that their messages must have.
+"""One request and its response: the application's ``receive`` and ``send``, and the order of their messages.
 
 Written once for every protocol: what carries the response is a ``ResponseSink``. The phases of a response::
 
@@ -121,6 +121,11 @@ class HttpCycle:
         self._client_gone = True
         if self._phase != ENDED:
             self.end(outcome)
+
+    def answered_by_server(self, status: int, body_size: int) -> None:
+        """The application did not answer, so the server did: for the record only."""
+        self.status = status
+        self._note_sent(body_size)
 
     def notify(self) -> None:
         """The server stops: ``receive`` says ``http.disconnect``, while what is sent still arrives."""
@@ -291,7 +296,7 @@ class HttpCycle:
         path = message.get("path")
         if not isinstance(path, str):
             raise LocalProtocolError(f"http.response.pathsend with 'path' {path!r}, not a str")
-        with open(path, "rb") as file:  # noqa: ASYNC230  # opening a local file does not wait; its bytes are read elsewhere
+        with open(path, "rb") as file:  # noqa: ASYNC230  # its bytes are read elsewhere
             count = os.fstat(file.fileno()).st_size
             await self._send_part(file, 0, count, more=False)
 

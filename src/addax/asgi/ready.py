@@ -1,7 +1,7 @@
 """Awaitables whose answer is at hand: what ``send`` and ``receive`` return when there is nothing to wait for.
 
-A coroutine costs a frame; these cost an object, or nothing at all. They are ``collections.abc.Coroutine`` by their methods,
-because applications do hand ``receive()`` to ``asyncio.create_task`` and ``asyncio.wait_for``.
+A coroutine costs a frame; these cost an object, or nothing at all. They are ``collections.abc.Coroutine`` by their
+methods, because applications do hand ``receive()`` to ``asyncio.create_task`` and ``asyncio.wait_for``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Calls the application for one request and classifies how that ended: the only place that catches what it raises.
 
-Implements: ASGI HTTP message format 2.5 on exceptions: an error before the response starts is a 500 response, after it a
-broken connection; an error because the client left is nobody's fault.
+Implements: ASGI HTTP message format 2.5 on exceptions: an error before the response starts is a 500 response, after
+it a broken connection; an error because the client left is nobody's fault.
 """
 
 from __future__ import annotations

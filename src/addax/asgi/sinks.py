@@ -60,7 +60,7 @@ class ResponseSink(Protocol):
         """The application has taken all body bytes there were: resume reading."""
 
     def fail(self, cycle: HttpCycle) -> None:
-        """The application cannot finish: answer 500 if nothing was sent yet, else break off so that the client can tell.
+        """The application cannot finish: answer 500 if nothing was sent yet, else break off visibly.
 
         Args:
             cycle: whose application it is; nothing happens if its response is over.

@@ -72,7 +72,8 @@ class RequestHead:
         self.is_forwarded = False
 
 
-# Hosts that were found valid: a client sends the same one with every request, and the pattern costs more than a look-up.
+# Hosts that were found valid: a client sends the same one with every request, and the pattern costs more than a
+# look-up.
 _valid_hosts: set[bytes] = set()
 
 

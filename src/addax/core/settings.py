@@ -1,7 +1,7 @@
 """Frozen settings, one class for each consumer. Made by ``config.config.Config``, read by everybody below it.
 
-The unit is part of the name: ``_s`` seconds, ``_bytes``, ``_count``. ``None`` means "no bound" where the type allows it.
-Defaults here are the defaults of the option table (``config/options.py``); a test holds the two together.
+The unit is part of the name: ``_s`` seconds, ``_bytes``, ``_count``. ``None`` means "no bound" where the type allows
+it. Defaults here are the defaults of the option table (``config/options.py``); a test holds the two together.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 from addax.core.errors import RemoteProtocolError
 
-#: uri-host [":" port] (RFC 9110 §7.2, RFC 3986 §3.2.2). Empty hosts are refused: the http scheme has none (RFC 9110 §4.2.1).
+#: uri-host [":" port] (RFC 9110 §7.2, RFC 3986 §3.2.2). Empty hosts are refused: the http scheme has none (RFC 9110
+#: §4.2.1).
 _AUTHORITY = re.compile(
     rb"(?:\[(?:[0-9A-Fa-f:.]+|[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+)\]"
     rb"|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)"

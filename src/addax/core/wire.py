@@ -46,7 +46,7 @@ class Host(Protocol):
         """Close after what was written has been sent; the peer gets the write timeout to take it."""
 
     def linger(self) -> None:
-        """Close so that the peer can still read the answer: stop sending, discard what arrives, then close (RFC 9112 §9.6)."""
+        """Stop sending, discard what arrives, then close: the peer can still read the answer (RFC 9112 §9.6)."""
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
@@ -58,7 +58,7 @@ class Host(Protocol):
         """Undo ``pause_reading``."""
 
     def set_deadline(self, when: float | None) -> None:
-        """Ask for ``deadline_reached`` at ``when`` (seconds on ``core.clock.now``, kept to a quarter of a second); None: never."""
+        """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``, or soon after it; None: never."""
 
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand the transport over to another protocol, with the bytes that it already has."""
@@ -89,7 +89,7 @@ class Connection(Protocol):
         """The worker stops: finish what is in progress, take nothing new."""
 
     def notify_disconnect(self) -> None:
-        """The worker will not wait much longer: the application of the request in progress is told ``http.disconnect``."""
+        """The worker will not wait much longer: tell the application of the request in progress."""
 
     def lost(self, error: Exception | None) -> None:
         """The last call, once: the transport is gone."""

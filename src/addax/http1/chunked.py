@@ -1,8 +1,8 @@
 """Takes a body in chunked transfer coding apart, as it comes.
 
-Implements: RFC 9112 §7.1 (chunked coding), §7.1.1 (extensions, checked and dropped), §7.1.2 (trailer fields, checked and
-dropped: ASGI has no place for them). Each line and the sum of all that is not data have bounds, because a peer that sends
-one byte of data under a kilobyte of extensions is not sending a body.
+Implements: RFC 9112 §7.1 (chunked coding), §7.1.1 (extensions, checked and dropped), §7.1.2 (trailer fields, checked
+and dropped: ASGI has no place for them). Each line and the sum of all that is not data have bounds, because a peer
+that sends one byte of data under a kilobyte of extensions is not sending a body.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""One HTTP/1.1 connection: parser, state machine and request cycles put together. Speaks to a Host, never to a transport.
+"""One HTTP/1.1 connection: parser, state machine and request cycles put together. Speaks to a Host, never to a
+transport.
 
-The way of one request: ``receive_data`` → parser → ``on_head`` (scope and cycle) → ``_start`` (the application, after the
-parser has returned) → ``send_head`` / ``send_body`` → one ``host.write``. Then ``_advance`` takes the next pipelined request,
-waits for more, or closes.
+The way of one request: ``receive_data`` → parser → ``on_head`` (scope and cycle) → ``_start`` (the application, after
+the parser has returned) → ``send_head`` / ``send_body`` of ``writer.py`` → one ``host.write``. Then ``_advance``
+takes the next pipelined request, waits for more, or closes.
 
-Two habits save most of the work: what is written while bytes are being received is gathered and written once at the end
-(``_gathering``), and a response head is held until the first body bytes, one turn of the loop at the most.
-
-Implements: RFC 9112 §9 (connection management), RFC 9110 §10.1.1 (100-continue), §15.5.9 (408).
+Implements: RFC 9112 §9 (connection management), RFC 9110 §15.5.9 (408), §15.6.4 (503).
 """
 
 from __future__ import annotations
@@ -16,86 +14,51 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import Any
 
 from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.run_app import run_http
 from addax.asgi.scope import ScopeFactory
 from addax.asgi.service import Service
 from addax.core import clock
-from addax.core.errors import ClientDisconnected, LocalProtocolError, RemoteProtocolError
+from addax.core.errors import RemoteProtocolError
 from addax.core.headers import read_request_head
-from addax.core.status import status_line
 from addax.core.target import parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
 from addax.http1 import machine as state
-from addax.http1.encode import (
-    CHUNKED,
-    CLOSE_LINE,
-    KEEP_ALIVE_LINE,
-    LAST_CHUNK,
-    LENGTH,
-    NO_BODY,
-    UNTIL_CLOSE,
-    DefaultFields,
-    ResponseHead,
-    error_response,
-    field_block,
-)
-from addax.http1.machine import Machine
+from addax.http1.encode import DefaultFields, error_response
+from addax.http1.writer import ResponseWriter
 
 _logger = logging.getLogger("addax.error")
 
-#: Bodies up to this are copied into one piece with their head; above it the copy costs more than a second piece.
-JOIN_MAX_BYTES = 16384
-#: Pipelined requests that are answered before the loop gets its turn (as hyper's dispatcher: often enough for speed, seldom
-#: enough that one client cannot keep the others waiting).
+#: Pipelined requests that are answered before the loop gets its turn (as hyper's dispatcher: often enough for speed,
+#: seldom enough that one client cannot keep the others waiting).
 TURN_MAX_REQUESTS = 16
-#: Request body that is read and thrown away so that the connection can be used again after an early answer; beyond it the
-#: connection is closed, because reading on would serve nobody.
+#: Request body that is read and thrown away so that the connection can be used again after an early answer; beyond it
+#: the connection is closed, because reading on would serve nobody.
 DISCARD_MAX_BYTES = 262144
-FILE_PIECE_BYTES = 262144
 #: How long an idle connection must have been idle before a worker that stops closes it, in seconds.
 DRAIN_REST_S = 1.0
 
 _HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 
 
-class Http1Connection:
+class Http1Connection(ResponseWriter):
     """Fills ``core.wire.Connection``, ``http1.parser.ParserHandler`` and ``asgi.sinks.ResponseSink``."""
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
-        self._service = service
-        self._settings = service.settings
-        self._defaults = defaults
-        self._machine = Machine()
+        super().__init__(service, defaults)
         self._parser: Any = service.parser(self, service.settings)
         self._cycle: HttpCycle | None = None
         self._is_app_due = False
-        self._head: ResponseHead | None = None
-        self._framing = NO_BODY
-        self._body_left = 0
-        #: Field lines that follow the body, once the application has announced them.
-        self._trailers: bytes | None = None
-        self._method = "GET"
-        self._minor = 1
-        self._expects_continue = False
         self._body_count = 0
         self._discarded = 0
         self._is_reading_paused = False
-        self._gathering = False
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._is_flush_due = False
-        self._is_draining = False
         self._is_eof = False
         self._has_begun = False
         self._idle_since = 0.0
-        self._drain_waiters: list[asyncio.Future[None]] | None = None
         self._buffer_mark = 0
-        self.is_writable = True
 
     # ---- Connection: what the host tells
 
@@ -357,93 +320,13 @@ class Http1Connection:
             cycle.task = task
             shared.tasks.add(task)
 
-    # ---- ResponseSink: what the cycle sends
-
-    def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
-        """Take the response head; it waits for the first body bytes, one turn of the loop at the most."""
-        self._head = ResponseHead(status, headers)
-        self._trailers = b"" if trailers else None
-        self._machine.head_taken()
-        if not self._gathering and not self._is_flush_due:
-            self._is_flush_due = True
-            self._service.loop.call_soon(self._flush_head)
-
-    def send_informational(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Send an interim response; HTTP/1.0 has none (RFC 9110 §15.2)."""
-        block = field_block(headers)
-        if self._minor == 1:
-            self._write(status_line(status) + block + b"\r\n")
-
-    def send_body(self, data: bytes, more: bool) -> None:
-        """Send body bytes; with ``more`` False the response ends."""
-        held = self._machine.writing == state.WRITE_HELD
-        if held:
-            self._settle_framing(None if more else len(data))
-        self._count_body(len(data), more)
-        self._write_body(self._encode_head() if held else b"", data, more)
-        if not more:
-            self._end_response()
-
-    async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
-        """Send part of an open regular file as body bytes."""
-        held = self._machine.writing == state.WRITE_HELD
-        if held:
-            self._settle_framing(None if more else count)
-        self._count_body(count, more)
-        if held:
-            self._write(self._encode_head())
-        if self._framing != NO_BODY and count:
-            if self._framing == CHUNKED:
-                self._write(b"%x\r\n" % count)
-            self._write_gathered()
-            if not await self._host.send_file(file, offset, count):
-                await self._send_file_pieces(file, offset, count)
-            if self._framing == CHUNKED:
-                self._write(b"\r\n")
-        if self._machine.writing != state.WRITE_BODY:
-            raise ClientDisconnected("the client has disconnected")
-        if not more:
-            if self._framing == CHUNKED:
-                self._write(LAST_CHUNK)
-            self._end_response()
-
-    def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
-        """Take trailer fields; with ``more`` False the response ends."""
-        assert self._trailers is not None
-        block = field_block(headers)
-        if self._machine.writing == state.WRITE_HELD:
-            self._settle_framing(None)
-            self._write(self._encode_head())
-        self._trailers += block
-        if more:
-            return
-        self._count_body(0, False)
-        if self._framing == CHUNKED:
-            self._write(b"0\r\n" + self._trailers + b"\r\n")
-        self._end_response()
-
-    def send_continue(self) -> None:
-        """The application asks for the body: the client may send it (RFC 9110 §10.1.1)."""
-        if self._expects_continue and self._machine.writing == state.WRITE_IDLE:
-            self._expects_continue = False
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # ---- ResponseSink: what is not writing
 
     def body_consumed(self) -> None:
         """The application has taken all body bytes there were."""
         if self._is_reading_paused and self._machine.reading == state.READ_BODY:
             self._resume_reading()
             self._set_deadline()
-
-    async def drain(self) -> None:
-        """Wait until the client has taken enough of what was sent."""
-        while not self.is_writable and self._machine.writing != state.WRITE_CLOSED:
-            future: asyncio.Future[None] = self._service.loop.create_future()
-            if self._drain_waiters is None:
-                self._drain_waiters = []
-            self._drain_waiters.append(future)
-            await future
-        if self._machine.writing == state.WRITE_CLOSED:
-            raise ClientDisconnected("the client has disconnected")
 
     def fail(self, cycle: HttpCycle) -> None:
         """The application of this cycle cannot finish its response."""
@@ -454,109 +337,7 @@ class Http1Connection:
         else:
             self._give_up("aborted")
 
-    # ---- writing
-
-    def _settle_framing(self, whole_length: int | None) -> None:
-        """Decide how the body's end will be told.
-
-        Args:
-            whole_length: of the body if all of it is at hand, in bytes.
-        """
-        head = self._head
-        assert head is not None
-        if self._trailers is not None:
-            whole_length = None
-        self._framing = head.framing(self._method, self._minor, whole_length)
-        self._body_left = head.content_length or 0
-
-    def _encode_head(self) -> bytes:
-        """The held head as bytes; from here on the response is on the wire."""
-        head = self._head
-        assert head is not None
-        self._head = None
-        machine = self._machine
-        # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
-        if head.close or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
-            machine.forbid_reuse()
-        persistence = b""
-        if not machine.keep_alive:
-            persistence = CLOSE_LINE
-        elif self._minor == 0:
-            persistence = KEEP_ALIVE_LINE
-        machine.head_written()
-        return head.encode(self._framing, persistence, self._defaults)
-
-    def _write_body(self, head: bytes, data: bytes, more: bool) -> None:
-        """Body bytes in the response's framing, in one piece with the head where that is cheap."""
-        suffix = b""
-        if self._framing == NO_BODY:
-            data = b""
-        elif self._framing == CHUNKED:
-            if data:
-                head += b"%x\r\n" % len(data)
-                suffix = b"\r\n"
-            if not more:
-                suffix += LAST_CHUNK
-        if len(data) > JOIN_MAX_BYTES:
-            self._write(head)
-            self._write(data)
-            self._write(suffix)
-        else:
-            self._write(head + data + suffix)
-
-    def _count_body(self, count: int, more: bool) -> None:
-        """Hold the application to the length that it announced (RFC 9112 §6.3: the peer would read on for ever, or too much)."""
-        if self._framing == LENGTH:
-            self._body_left -= count
-            if self._body_left < 0:
-                raise LocalProtocolError("the response body is longer than its content-length")
-            if not more and self._body_left > 0:
-                raise LocalProtocolError(
-                    f"the response body is {self._body_left} bytes shorter than its content-length"
-                )
-        elif count and self._framing == NO_BODY and self._method != "HEAD":
-            _logger.error(
-                "The application sent a body of %d bytes with a status that has none; it was left out.", count
-            )
-
-    def _write(self, data: bytes) -> None:
-        if not data:
-            return
-        if not self._gathering:
-            self._host.write(data)
-            return
-        self._out.append(data)
-        self._out_bytes += len(data)
-        if self._out_bytes > self._settings.write_buffer_bytes:
-            # An application that never waits would fill the memory before the host could say that the client is slow.
-            self._write_gathered()
-
-    def _write_gathered(self) -> None:
-        out = self._out
-        if not out:
-            return
-        self._out = []
-        size, self._out_bytes = self._out_bytes, 0
-        if len(out) == 1:
-            self._host.write(out[0])
-        elif size <= JOIN_MAX_BYTES:
-            self._host.write(b"".join(out))
-        else:
-            for piece in out:
-                self._host.write(piece)
-
-    def _flush_head(self) -> None:
-        """Send a held head that no body has come for."""
-        self._is_flush_due = False
-        if self._machine.writing == state.WRITE_HELD:
-            self._settle_framing(None)
-            self._write(self._encode_head())
-
-    def _stop_gathering(self) -> None:
-        if self._machine.writing == state.WRITE_HELD:
-            self._flush_head()
-        self._gathering = False
-        self._write_gathered()
+    # ---- the end of an exchange
 
     def _end_response(self) -> None:
         """The response's last byte was written: account for it and let the connection go on."""
@@ -609,7 +390,7 @@ class Http1Connection:
         self._is_app_due = False
         self._out.append(error_response(status, reason, is_head, extra, self._defaults))
         if self._cycle is not None:
-            self._cycle.status = status
+            self._cycle.answered_by_server(status, 0 if is_head else len(reason))
         self._break_cycle("completed")
         self._close_lingering()
 
@@ -645,13 +426,6 @@ class Http1Connection:
         else:
             self._give_up("aborted")
 
-    def _wake_drained(self) -> None:
-        waiters, self._drain_waiters = self._drain_waiters, None
-        if waiters is not None:
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
-
     def _pause_reading(self) -> None:
         if not self._is_reading_paused:
             self._is_reading_paused = True
@@ -661,21 +435,6 @@ class Http1Connection:
         if self._is_reading_paused:
             self._is_reading_paused = False
             self._host.resume_reading()
-
-    async def _send_file_pieces(self, file: BinaryIO, offset: int, count: int) -> None:
-        """Without help of the kernel: read in a thread, a piece at a time, as fast as the client takes them."""
-        loop = self._service.loop
-        file.seek(offset)
-        while count:
-            piece = await loop.run_in_executor(None, file.read, min(count, FILE_PIECE_BYTES))
-            if not piece:
-                raise LocalProtocolError("the file became shorter while it was sent")
-            count -= len(piece)
-            if self._machine.writing != state.WRITE_BODY:
-                raise ClientDisconnected("the client has disconnected")
-            self._host.write(piece)
-            if not self.is_writable:
-                await self.drain()
 
 
 def _replace_host(headers: Headers, authority: bytes) -> None:

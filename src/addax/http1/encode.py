@@ -1,10 +1,11 @@
 """Response heads and the three framings of a response body, as bytes.
 
-Nothing that the application gives is trusted: each name and value is checked before any of it reaches the wire, so a value
-with a line break is the application's error and never a second response (CVE-2020-7695 of uvicorn, CVE-2018-1000164 of
-gunicorn).
+Nothing that the application gives is trusted: each name and value is checked before any of it reaches the wire, so a
+value with a line break is the application's error and never a second response (CVE-2020-7695 of uvicorn,
+CVE-2018-1000164 of gunicorn).
 
-Implements: RFC 9112 §4 (status-line), §6 (framing), §7.1 (chunked), §9.6 (close); RFC 9110 §6.5 (trailers), §15.2 (interim).
+Implements: RFC 9112 §4 (status-line), §6 (framing), §7.1 (chunked), §9.6 (close); RFC 9110 §6.5 (trailers), §15.2
+(interim).
 """
 
 from __future__ import annotations
@@ -134,8 +135,8 @@ class ResponseHead:
         if framing == CHUNKED:
             length = b"transfer-encoding: chunked\r\n"
         elif self.content_length is not None and self.status != 204:
-            # RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of […]
-            # 204". For HEAD and 304 it says what the length would have been.
+            # RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code
+            # of […] 204". For HEAD and 304 it says what the length would have been.
             length = b"content-length: %d\r\n" % self.content_length
         lines = defaults.lines(self._has_date, self._has_server)
         return b"".join((self._status_line, lines, self._lines, length, persistence, b"\r\n"))

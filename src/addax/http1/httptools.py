@@ -46,6 +46,9 @@ class HttptoolsParser(StrictParser):
             # What may stand in a head is not llhttp's to say, or the answer would depend on the parser.
             self.head_with_body()
             return cut_fields(head)
+        if b" \r\n" in head or b"\t\r\n" in head:
+            # llhttp leaves white space at the end of a value, which is no part of it (RFC 9112 §5.1).
+            return [(name, value.rstrip(b" \t")) for name, value in headers]
         return headers
 
     def head_with_body(self) -> None:

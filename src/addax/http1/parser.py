@@ -1,8 +1,8 @@
 """The interface between the connection and whatever cuts its bytes into messages.
 
 A parser cuts; it decides nothing. Framing, keep-alive, limits on the body, Host rules and upgrades are decided by
-``core.headers`` and by ``http1.connection``, so every parser gives the same answers. ``StrictParser`` (reader.py) has all
-that is common to the parsers that come with addax; a foreign one may fill ``Parser`` from nothing.
+``core.headers`` and by ``http1.connection``, so every parser gives the same answers. ``StrictParser`` (reader.py) has
+all that is common to the parsers that come with addax; a foreign one may fill ``Parser`` from nothing.
 
 A parser handles one message at a time. After ``on_end`` it keeps further bytes to itself until ``next_message`` is
 called: a pipelined request is not looked at while its predecessor is in progress.

@@ -1,8 +1,8 @@
 """What is common to all parsers that come with addax: where a message begins and ends, and what a head may look like.
 
-The library behind a parser only cuts the field lines of a head that our own grammar has accepted. Bounds, framing, chunked
-coding and trailers are read here, once, so the language that addax accepts is the same with every parser, and a body passes
-through without a copy by the library.
+The library behind a parser only cuts the field lines of a head that our own grammar has accepted. Bounds, framing,
+chunked coding and trailers are read here, once, so the language that addax accepts is the same with every parser, and
+a body passes through without a copy by the library.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class StrictParser:
     def _feed_partial_head(self, data: bytes) -> None:
         data = self._buffer + data
         if not self._leading_line_skipped and data.startswith(b"\r"):
-            # RFC 9112 §2.2: at least one empty line before a request line is to be ignored; old clients send it after a body.
+            # RFC 9112 §2.2: at least one empty line before a request line is to be ignored; old clients send it after
+            # a body.
             if data == b"\r":
                 self._buffer = data
                 return

@@ -1,5 +1,6 @@
-"""``--loop uvloop``: libuv under asyncio's interface. 0.23 or later: before it a descriptor could be closed twice, and an
-answer reach another client.
+"""``--loop uvloop``: libuv under asyncio's interface.
+
+0.23 or later: before it a descriptor could be closed twice, and an answer reach another client.
 """
 
 from __future__ import annotations

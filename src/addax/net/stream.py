@@ -1,5 +1,6 @@
-"""A transport of the event loop, and the connection that understands its bytes: asyncio's protocol on one side, Host on the
-other. The only owner of the transport: nobody else closes it.
+"""Joins a transport of the event loop with the connection that understands its bytes.
+
+asyncio's Protocol on one side, Host on the other. The only owner of the transport: nobody else closes it.
 
 Implements: RFC 9112 §9.6 (closing in two steps, so that the peer can read the last answer).
 """
@@ -105,8 +106,8 @@ class Stream(asyncio.Protocol):
             piece = min(SENDFILE_PIECE_BYTES, end - offset)
             sending = self._service.loop.sendfile(self._transport, file, offset, piece, fallback=False)
             try:
-                # While the kernel sends, nothing waits in the transport whose stalling could be seen; so each piece has the
-                # time in which a client must take some of what waits for it.
+                # While the kernel sends, nothing waits in the transport whose stalling could be seen; so each piece
+                # has the time in which a client must take some of what waits for it.
                 sent = await asyncio.wait_for(sending, self._service.settings.write_timeout_s)
             except (NotImplementedError, asyncio.SendfileNotAvailableError):
                 return False

@@ -1,8 +1,8 @@
 """One coarse timer wheel for all deadlines of a worker.
 
-A deadline changes with every request, and almost none is ever reached. So setting one is storing a number; a stream sits in
-the slot of the earliest moment at which it has to be looked at, and is moved on when the wheel gets there and its number says
-later. No timer of the loop is made or cancelled for a request.
+A deadline changes with every request, and almost none is ever reached. So setting one is storing a number; a stream
+sits in the slot of the earliest moment at which it has to be looked at, and is moved on when the wheel gets there and
+its number says later. No timer of the loop is made or cancelled for a request.
 """
 
 from __future__ import annotations

@@ -1,0 +1,283 @@
+"""The writing half of an HTTP/1.1 connection: what a request cycle sends, in the framing of its response.
+
+Two habits save most of the work. What is written while bytes are being received is gathered and written once at the end
+(``_gathering``), so an application that answers at once costs one write, however many requests came in one piece. And a
+response head is held until the first body bytes, one turn of the loop at the most: a body that is known by then needs
+no chunked coding, and goes out with its head.
+
+Implements: RFC 9112 §6 (framing), §7.1 (chunked coding); RFC 9110 §10.1.1 (100 Continue), §15.2 (interim responses).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from addax.asgi.service import Service
+from addax.core.errors import ClientDisconnected, LocalProtocolError
+from addax.core.status import status_line
+from addax.core.wire import Host
+from addax.http1 import machine as state
+from addax.http1.encode import (
+    CHUNKED,
+    CLOSE_LINE,
+    KEEP_ALIVE_LINE,
+    LAST_CHUNK,
+    LENGTH,
+    NO_BODY,
+    UNTIL_CLOSE,
+    DefaultFields,
+    ResponseHead,
+    field_block,
+)
+from addax.http1.machine import Machine
+
+_logger = logging.getLogger("addax.error")
+
+#: Bodies up to this are copied into one piece with their head; above it the copy costs more than a second piece.
+JOIN_MAX_BYTES = 16384
+#: What is read of a file at once where the kernel cannot send it.
+FILE_PIECE_BYTES = 262144
+
+
+class ResponseWriter:
+    """Fills most of ``asgi.sinks.ResponseSink``; ``Http1Connection`` is the rest."""
+
+    def __init__(self, service: Service, defaults: DefaultFields) -> None:
+        self._service = service
+        self._settings = service.settings
+        self._defaults = defaults
+        self._machine = Machine()
+        self._host: Host
+        # Of the request in progress.
+        self._method = "GET"
+        self._minor = 1
+        self._expects_continue = False
+        # Of its response.
+        self._head: ResponseHead | None = None
+        self._framing = NO_BODY
+        self._body_left = 0
+        #: Field lines that follow the body, once the application has announced them.
+        self._trailers: bytes | None = None
+        # Of the connection.
+        self._gathering = False
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._is_flush_due = False
+        self._is_draining = False
+        self._drain_waiters: list[asyncio.Future[None]] | None = None
+        self.is_writable = True
+
+    def _end_response(self) -> None:
+        """The response's last byte was written."""
+        raise NotImplementedError
+
+    # ---- what the cycle sends
+
+    def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
+        """Take the response head; it waits for the first body bytes, one turn of the loop at the most."""
+        self._head = ResponseHead(status, headers)
+        self._trailers = b"" if trailers else None
+        self._machine.head_taken()
+        if not self._gathering and not self._is_flush_due:
+            self._is_flush_due = True
+            self._service.loop.call_soon(self._flush_head)
+
+    def send_informational(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Send an interim response; HTTP/1.0 has none (RFC 9110 §15.2)."""
+        block = field_block(headers)
+        if self._minor == 1:
+            self._write(status_line(status) + block + b"\r\n")
+
+    def send_body(self, data: bytes, more: bool) -> None:
+        """Send body bytes; with ``more`` False the response ends."""
+        held = self._machine.writing == state.WRITE_HELD
+        if held:
+            self._settle_framing(None if more else len(data))
+        self._count_body(len(data), more)
+        self._write_body(self._encode_head() if held else b"", data, more)
+        if not more:
+            self._end_response()
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
+        """Send part of an open regular file as body bytes."""
+        held = self._machine.writing == state.WRITE_HELD
+        if held:
+            self._settle_framing(None if more else count)
+        self._count_body(count, more)
+        if held:
+            self._write(self._encode_head())
+        if self._framing != NO_BODY and count:
+            if self._framing == CHUNKED:
+                self._write(b"%x\r\n" % count)
+            self._write_gathered()
+            if not await self._host.send_file(file, offset, count):
+                await self._send_file_pieces(file, offset, count)
+            if self._framing == CHUNKED:
+                self._write(b"\r\n")
+        if self._machine.writing != state.WRITE_BODY:
+            raise ClientDisconnected("the client has disconnected")
+        if not more:
+            if self._framing == CHUNKED:
+                self._write(LAST_CHUNK)
+            self._end_response()
+
+    def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
+        """Take trailer fields; with ``more`` False the response ends."""
+        assert self._trailers is not None
+        block = field_block(headers)
+        if self._machine.writing == state.WRITE_HELD:
+            self._settle_framing(None)
+            self._write(self._encode_head())
+        self._trailers += block
+        if more:
+            return
+        self._count_body(0, False)
+        if self._framing == CHUNKED:
+            self._write(b"0\r\n" + self._trailers + b"\r\n")
+        self._end_response()
+
+    def send_continue(self) -> None:
+        """The application asks for the body: the client may send it (RFC 9110 §10.1.1)."""
+        if self._expects_continue and self._machine.writing == state.WRITE_IDLE:
+            self._expects_continue = False
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent."""
+        while not self.is_writable and self._machine.writing != state.WRITE_CLOSED:
+            future: asyncio.Future[None] = self._service.loop.create_future()
+            if self._drain_waiters is None:
+                self._drain_waiters = []
+            self._drain_waiters.append(future)
+            await future
+        if self._machine.writing == state.WRITE_CLOSED:
+            raise ClientDisconnected("the client has disconnected")
+
+    # ---- how it is written
+
+    def _settle_framing(self, whole_length: int | None) -> None:
+        """Decide how the body's end will be told.
+
+        Args:
+            whole_length: of the body if all of it is at hand, in bytes.
+        """
+        head = self._head
+        assert head is not None
+        if self._trailers is not None:
+            whole_length = None
+        self._framing = head.framing(self._method, self._minor, whole_length)
+        self._body_left = head.content_length or 0
+
+    def _encode_head(self) -> bytes:
+        """The held head as bytes; from here on the response is on the wire."""
+        head = self._head
+        assert head is not None
+        self._head = None
+        machine = self._machine
+        # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
+        if head.close or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
+            machine.forbid_reuse()
+        persistence = b""
+        if not machine.keep_alive:
+            persistence = CLOSE_LINE
+        elif self._minor == 0:
+            persistence = KEEP_ALIVE_LINE
+        machine.head_written()
+        return head.encode(self._framing, persistence, self._defaults)
+
+    def _write_body(self, head: bytes, data: bytes, more: bool) -> None:
+        """Body bytes in the response's framing, in one piece with the head where that is cheap."""
+        suffix = b""
+        if self._framing == NO_BODY:
+            data = b""
+        elif self._framing == CHUNKED:
+            if data:
+                head += b"%x\r\n" % len(data)
+                suffix = b"\r\n"
+            if not more:
+                suffix += LAST_CHUNK
+        if len(data) > JOIN_MAX_BYTES:
+            self._write(head)
+            self._write(data)
+            self._write(suffix)
+        else:
+            self._write(head + data + suffix)
+
+    def _count_body(self, count: int, more: bool) -> None:
+        """Hold the application to the length that it announced: the peer counts on it (RFC 9112 §6.3)."""
+        if self._framing == LENGTH:
+            self._body_left -= count
+            if self._body_left < 0:
+                raise LocalProtocolError("the response body is longer than its content-length")
+            if not more and self._body_left > 0:
+                raise LocalProtocolError(
+                    f"the response body is {self._body_left} bytes shorter than its content-length"
+                )
+        elif count and self._framing == NO_BODY and self._method != "HEAD":
+            _logger.error(
+                "The application sent a body of %d bytes with a status that has none; it was left out.", count
+            )
+
+    def _write(self, data: bytes) -> None:
+        if not data:
+            return
+        if not self._gathering:
+            self._host.write(data)
+            return
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > self._settings.write_buffer_bytes:
+            # An application that never waits would fill the memory before the host could say that the client is slow.
+            self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        out = self._out
+        if not out:
+            return
+        self._out = []
+        size, self._out_bytes = self._out_bytes, 0
+        if len(out) == 1:
+            self._host.write(out[0])
+        elif size <= JOIN_MAX_BYTES:
+            self._host.write(b"".join(out))
+        else:
+            for piece in out:
+                self._host.write(piece)
+
+    def _flush_head(self) -> None:
+        """Send a held head that no body has come for."""
+        self._is_flush_due = False
+        if self._machine.writing == state.WRITE_HELD:
+            self._settle_framing(None)
+            self._write(self._encode_head())
+
+    def _stop_gathering(self) -> None:
+        if self._machine.writing == state.WRITE_HELD:
+            self._flush_head()
+        self._gathering = False
+        self._write_gathered()
+
+    def _wake_drained(self) -> None:
+        waiters, self._drain_waiters = self._drain_waiters, None
+        if waiters is not None:
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
+
+    async def _send_file_pieces(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Without help of the kernel: read in a thread, a piece at a time, as fast as the client takes them."""
+        loop = self._service.loop
+        file.seek(offset)
+        while count:
+            piece = await loop.run_in_executor(None, file.read, min(count, FILE_PIECE_BYTES))
+            if not piece:
+                raise LocalProtocolError("the file became shorter while it was sent")
+            count -= len(piece)
+            if self._machine.writing != state.WRITE_BODY:
+                raise ClientDisconnected("the client has disconnected")
+            self._host.write(piece)
+            if not self.is_writable:
+                await self.drain()
