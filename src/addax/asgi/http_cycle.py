@@ -128,7 +128,7 @@ class HttpCycle:
         self._note_sent(body_size)
 
     def notify(self) -> None:
-        """The server stops: ``receive`` says ``http.disconnect``, while what is sent still arrives."""
+        """The server stops, or the client sends no more: ``receive`` says ``http.disconnect``, what is sent may arrive."""
         self._notified = True
         if self._waiters is not None:
             self._wake()
@@ -142,6 +142,10 @@ class HttpCycle:
     def is_ended(self) -> bool:
         """Whether the response is complete."""
         return self._phase == ENDED
+
+    def is_notified(self) -> bool:
+        """Whether ``receive`` was made to say ``http.disconnect`` while the client may still be there."""
+        return self._notified
 
     def is_client_gone(self) -> bool:
         """Whether nobody is there any more to read the response."""
@@ -307,23 +311,25 @@ class HttpCycle:
             raise LocalProtocolError(
                 f"http.response.zerocopysend with 'file' {given!r}, neither a descriptor nor a file"
             )
-        # A copy, so that closing ours leaves the application's open; both share one position, which is put back.
+        offset, count = message.get("offset"), message.get("count")
+        position = os.lseek(descriptor, 0, os.SEEK_CUR)
+        start = position if offset is None else int(offset)
+        length = max(0, os.fstat(descriptor).st_size - start)
+        if count is not None:
+            length = min(length, int(count))
+        # A copy, so that closing ours leaves the application's open. Both share one position, which reading moves: it ends
+        # behind what was sent, or where it was when the application named the offset itself.
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            position = file.tell()
-            offset = message.get("offset")
-            start = position if offset is None else int(offset)
-            count = message.get("count")
-            size = max(0, os.fstat(descriptor).st_size - start)
-            length = size if count is None else min(int(count), size)
             await self._send_part(file, start, length, more=bool(message.get("more_body", False)))
-            if offset is None:
-                file.seek(start + length)
+        os.lseek(descriptor, start + length if offset is None else position, os.SEEK_SET)
 
     async def _send_part(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
         self._note_sent(count)
         await self._sink.send_file(file, offset, count, more or self._has_trailers)
         if self._phase == EXPECT_BODY and not more:
             self._phase = EXPECT_TRAILERS
+        if not self._sink.is_writable and self._phase != ENDED:
+            await self._sink.drain()
 
 
 def _as_bytes(data: Any) -> bytes:

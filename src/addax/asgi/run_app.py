@@ -43,6 +43,9 @@ def _check_return(result: Any, cycle: HttpCycle, sink: ResponseSink) -> None:
         _logger.error("ASGI callable should return None, but returned '%s'.", result)
     elif cycle.is_client_gone():
         return
+    elif cycle.is_notified():
+        # It was told to end, and has.
+        pass
     elif not cycle.is_started():
         _logger.error("ASGI callable returned without starting response.")
     else:

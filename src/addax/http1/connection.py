@@ -332,7 +332,9 @@ class Http1Connection(ResponseWriter):
         """The application of this cycle cannot finish its response."""
         if cycle is not self._cycle or cycle.is_ended():
             return
-        if self._machine.can_answer():
+        if self._is_eof and cycle.is_notified():
+            self._give_up("disconnected")
+        elif self._machine.can_answer():
             self._answer_error(500, "Internal Server Error")
         else:
             self._give_up("aborted")

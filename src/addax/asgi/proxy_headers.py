@@ -1,0 +1,303 @@
+"""Who is the client when proxies stand before the server: whom to trust, and what their fields change in a scope.
+
+``server.build`` makes one ``ProxyRules`` for each worker. A connection asks ``trusts`` once, for its peer, and calls
+``apply`` for each of its requests if the answer was yes. ``ProxyHeadersMiddleware`` is the same for applications that
+want to do it themselves, under the name and signature that uvicorn has for it.
+
+The fields pass through trusted proxies, but clients write into them as well: only exactly valid values change a scope,
+everything else leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+from addax.asgi.forwarded import (
+    HOST_MAX_CHARS,
+    IPAddress,
+    parse_forwarded,
+    parse_host,
+    parse_ip,
+    parse_port,
+    parse_prefix,
+    split_host_port,
+)
+from addax.core.errors import ConfigError
+from addax.core.settings import ProxySettings
+from addax.core.types import ASGIApp, Receive, Scope, Send
+from addax.core.wire import Peer
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_OPTION = "--forwarded-allow-ips"
+#: Addresses whose trust is remembered; more are looked up again.
+_CACHE_COUNT = 4096
+
+_FOR = b"x-forwarded-for"
+_PROTO = b"x-forwarded-proto"
+_HOST = b"x-forwarded-host"
+_PORT = b"x-forwarded-port"
+_PREFIX = b"x-forwarded-prefix"
+_FORWARDED = b"forwarded"
+#: Fields that are read only when ``ProxySettings.fields`` names them: a proxy that does not know one passes it on
+#: from the client unseen.
+_OPT_IN = {"host": _HOST, "port": _PORT, "prefix": _PREFIX, "forwarded": _FORWARDED}
+
+#: What a proto value means for an HTTP and for a WebSocket scope.
+_SCHEMES = {
+    "http": {"http": "http", "https": "https", "ws": "http", "wss": "https"},
+    "websocket": {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"},
+}
+_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+
+class TrustedPeers:
+    """The hosts of ``--forwarded-allow-ips``.
+
+    Args:
+        items: IP addresses, CIDR networks, names, ``unix:`` for peers on a Unix socket, ``*`` for everybody.
+
+    Raises:
+        ConfigError: an item looks like an address or a network and is none.
+    """
+
+    def __init__(self, items: Iterable[str]) -> None:
+        self.everybody = False
+        self._names: set[str] = set()
+        self._addresses: set[IPAddress] = set()
+        self._networks: list[Network] = []
+        for item in items:
+            self._add(item.strip())
+        self._lookup = lru_cache(_CACHE_COUNT)(self._look_up)
+
+    @property
+    def unix(self) -> bool:
+        """Whether peers on a Unix socket are trusted."""
+        return self.everybody or "unix:" in self._names
+
+    def node(self, text: str) -> tuple[str, int, bool] | None:
+        """Read one entry of a forwarded field.
+
+        Returns:
+            Address as normalised text (or a trusted name), port (0 if there is none), and whether it is trusted; None
+            if it is neither an address nor a trusted name.
+        """
+        if text in self._names:
+            return text, 0, True
+        parts = split_host_port(text)
+        if parts is None:
+            return None
+        host, port = parts
+        found = self.host(host)
+        return None if found is None else (found[0], port, found[1])
+
+    def host(self, host: str) -> tuple[str, bool] | None:
+        """The same for a host without a port."""
+        return self._lookup(host) if len(host) <= HOST_MAX_CHARS else None
+
+    def _look_up(self, host: str) -> tuple[str, bool] | None:
+        if host in self._names:
+            return host, True
+        address = parse_ip(host)
+        if address is None:
+            return None
+        is_trusted = address in self._addresses or any(address in network for network in self._networks)
+        return str(address), is_trusted or self.everybody
+
+    def _add(self, item: str) -> None:
+        if item == "*":
+            self.everybody = True
+        elif "/" in item and not item.startswith("unix:"):
+            self._networks.append(_parse_network(item))
+        elif (address := parse_ip(item)) is not None:
+            self._addresses.add(address)
+        elif item == "unix:" or (item and ":" not in item and not item.replace(".", "").isdigit()):
+            self._names.add(item)
+        elif item:
+            raise ConfigError(_OPTION, f"{item!r} is not an IP address, a network, a name, 'unix:' or '*'")
+
+
+def _parse_network(item: str) -> Network:
+    try:
+        network = ipaddress.ip_network(item, strict=False)
+    except ValueError:
+        raise ConfigError(_OPTION, f"{item!r} is not a network such as 10.0.0.0/8") from None
+    if str(network.network_address) != str(ipaddress.ip_address(item.partition("/")[0])):
+        raise ConfigError(_OPTION, f"{item!r} is an address inside a network; did you mean {network}?")
+    return network
+
+
+class ProxyRules:
+    """What the forwarded fields of trusted peers change.
+
+    ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are always read. ``ProxySettings.fields`` adds ``host``
+    (``X-Forwarded-Host`` replaces the Host field), ``port`` (``X-Forwarded-Port``), ``prefix`` (``X-Forwarded-Prefix``
+    goes before the root path) and ``forwarded`` (RFC 7239; where it is present, ``X-Forwarded-For``, ``-Proto``,
+    ``-Host`` and ``-Port`` are not read).
+
+    Args:
+        settings: whom to trust and which fields to read.
+
+    Raises:
+        ConfigError: a malformed trusted host, or an unknown field.
+    """
+
+    def __init__(self, settings: ProxySettings) -> None:
+        unknown = settings.fields - _OPT_IN.keys()
+        if unknown:
+            raise ConfigError("--forwarded-field", f"{min(unknown)!r} is not one of {', '.join(_OPT_IN)}")
+        self._is_enabled = settings.enabled
+        self._trusted = TrustedPeers(settings.trusted)
+        self._wanted = frozenset({_FOR, _PROTO, *(_OPT_IN[name] for name in settings.fields)})
+
+    def trusts(self, peer: Peer) -> bool:
+        """Whether the word of this peer is taken; the same for all requests of its connection."""
+        if not self._is_enabled:
+            return False
+        if peer.client is None:
+            is_unix = peer.server is None or peer.server[1] is None
+            return self._trusted.everybody or (is_unix and self._trusted.unix)
+        # A link-local peer has its interface in the address: `fe80::1%eth0`.
+        found = self._trusted.host(peer.client[0].partition("%")[0])
+        return self._trusted.everybody or (found is not None and found[1])
+
+    def apply(self, scope: Scope) -> None:
+        """Rewrite ``client``, ``scheme``, ``server``, ``headers`` and the paths of a trusted peer's scope, in place.
+
+        The list of headers is replaced, never changed.
+        """
+        wanted = self._wanted
+        fields = [field for field in scope["headers"] if field[0] in wanted]
+        if fields:
+            self._rewrite(scope, fields)
+
+    def _rewrite(self, scope: Scope, fields: list[tuple[bytes, bytes]]) -> None:
+        values: dict[bytes, list[str]] = {}
+        for name, value in fields:
+            values.setdefault(name, []).append(value.decode("latin-1").strip(" \t"))
+        if _FORWARDED in values:
+            self._apply_forwarded(scope, values[_FORWARDED])
+        else:
+            self._apply_x_forwarded(scope, values)
+        _set_prefix(scope, _only(values.get(_PREFIX)))
+
+    def _apply_x_forwarded(self, scope: Scope, values: dict[bytes, list[str]]) -> None:
+        if _PROTO in values:
+            _set_scheme(scope, values[_PROTO][-1])
+        if _FOR in values:
+            entries = ",".join(values[_FOR]).split(",")
+            self._set_client(scope, [entry.strip(" \t") for entry in reversed(entries)])
+        _set_host(scope, _only(values.get(_HOST)))
+        _set_port(scope, _only(values.get(_PORT)))
+
+    def _apply_forwarded(self, scope: Scope, lines: list[str]) -> None:
+        elements = parse_forwarded(lines)
+        hop_count = self._set_client(scope, [element.node for element in elements])
+        if hop_count:
+            # The outermost trusted proxy wrote this element: it alone saw what the client asked for.
+            element = elements[hop_count - 1]
+            _set_scheme(scope, element.proto)
+            _set_host(scope, element.host)
+
+    def _set_client(self, scope: Scope, nodes: Sequence[str]) -> int:
+        """Walk from the nearest hop to the first that is not trusted: that one is the client.
+
+        An entry that is no address ends the walk, for what stands beyond it could be anybody's invention; the client is
+        then the farthest trusted hop. If all are to be trusted, the farthest entry is taken and nothing else.
+
+        Returns:
+            How many entries were read.
+        """
+        if self._trusted.everybody:
+            node = self._trusted.node(nodes[-1]) if nodes else None
+            if node is not None:
+                scope["client"] = node[:2]
+            return len(nodes)
+        hop_count = 0
+        for text in nodes:
+            hop_count += 1
+            node = self._trusted.node(text)
+            if node is None:
+                break
+            scope["client"] = node[:2]
+            if not node[2]:
+                break
+        return hop_count
+
+
+class ProxyHeadersMiddleware:
+    """ASGI middleware that believes ``X-Forwarded-For`` and ``X-Forwarded-Proto`` of trusted peers.
+
+    The server does this by itself (``--proxy-headers``); use the middleware where it must happen further inside.
+
+    Args:
+        app: the ASGI 3 application.
+        trusted_hosts: as ``--forwarded-allow-ips``: a list, or text with commas.
+
+    Raises:
+        ConfigError: a trusted host looks like an address or a network and is none.
+    """
+
+    def __init__(self, app: ASGIApp, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> None:
+        self.app = app
+        hosts = trusted_hosts.split(",") if isinstance(trusted_hosts, str) else trusted_hosts
+        self.rules = ProxyRules(ProxySettings(trusted=tuple(hosts)))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Rewrite the scope if its peer is trusted, then call the application."""
+        if scope["type"] in _SCHEMES:
+            peer = Peer(scope.get("client"), scope.get("server"), scope.get("scheme", "http"))
+            if self.rules.trusts(peer):
+                self.rules.apply(scope)
+        await self.app(scope, receive, send)
+
+
+def _only(values: list[str] | None) -> str:
+    """The value of a field that must not be repeated; empty if it is, for then one of them is a client's."""
+    return values[0] if values is not None and len(values) == 1 else ""
+
+
+def _set_scheme(scope: Scope, proto: str) -> None:
+    scheme = _SCHEMES[scope["type"]].get(proto)
+    if scheme is not None:
+        scope["scheme"] = scheme
+
+
+def _set_host(scope: Scope, host: str) -> None:
+    if host and parse_host(host) is not None:
+        rest = [field for field in scope["headers"] if field[0] != b"host"]
+        scope["headers"] = [(b"host", host.encode("ascii")), *rest]
+
+
+def _set_port(scope: Scope, digits: str) -> None:
+    """The port that the client connected to, in ``server`` and where the Host field does not have one there too.
+
+    Applications build their own URLs from the Host field, and few look at ``server``.
+    """
+    port = parse_port(digits)
+    if port is None:
+        return
+    value = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    host = parse_host(value)
+    server = scope.get("server")
+    if server is not None and server[1] is not None:
+        scope["server"] = (server[0], port)
+    elif host is not None:
+        scope["server"] = (host[0], port)
+    if host is not None and host[1] == 0 and port != _DEFAULT_PORTS.get(scope.get("scheme", "http")):
+        _set_host(scope, f"{value}:{port}")
+
+
+def _set_prefix(scope: Scope, text: str) -> None:
+    """Put a prefix before the root path, and so before the paths, which begin with the root path."""
+    prefix = parse_prefix(text)
+    if not prefix:
+        return
+    scope["root_path"] = prefix + scope.get("root_path", "")
+    if scope["path"].startswith("/"):
+        scope["path"] = prefix + scope["path"]
+        if scope.get("raw_path") is not None:
+            scope["raw_path"] = prefix.encode("ascii") + scope["raw_path"]
