@@ -234,7 +234,7 @@ def test_send_waits_while_the_client_is_slow_but_not_after_the_last_byte():
 
 def test_early_hints_come_before_the_head():
     async def test(cycle: HttpCycle, sink: Sink) -> None:
-        await cycle.send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", bytearray(b"b")]})
+        await cycle.send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"b"]})
         await cycle.send(START)
         assert sink.calls[0] == ("informational", 103, [(b"link", b"</a.css>; rel=preload"), (b"link", b"b")])
 

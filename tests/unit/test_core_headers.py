@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from addax.core import headers as module
 from addax.core.errors import LocalProtocolError, RemoteProtocolError
 from addax.core.headers import (
     CHUNKED_LENGTH,
-    CONTENT_LENGTH,
-    ORDINARY,
+    CONNECTION,
+    DATE,
+    EXPECTS_CONTINUE,
+    FORWARDED,
+    KEEP_ALIVE,
+    SERVER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    ResponseFields,
     check_value,
-    field_name,
-    parse_content_length,
+    is_decimal,
     read_request_head,
 )
 from addax.http1.parser import CHUNKED
@@ -23,14 +31,7 @@ def test_chunked_length_is_the_parsers_constant():
 
 
 def test_plain_request_keeps_the_connection_and_has_no_body():
-    head = read_request_head(1, [HOST, (b"accept", b"*/*")])
-    assert (head.body_length, head.keep_alive, head.expects_continue, head.upgrade, head.is_forwarded) == (
-        0,
-        True,
-        False,
-        None,
-        False,
-    )
+    assert read_request_head(1, [HOST, (b"accept", b"*/*")]) == (0, KEEP_ALIVE)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +50,16 @@ def test_plain_request_keeps_the_connection_and_has_no_body():
     ],
 )
 def test_connection_field_decides_persistence(minor: int, value: bytes, keeps: bool):
-    assert read_request_head(minor, [HOST, (b"connection", value)]).keep_alive is keeps
+    _, flags = read_request_head(minor, [HOST, (b"connection", value)])
+    assert bool(flags & KEEP_ALIVE) is keeps
 
 
 def test_connection_options_of_several_fields_are_one_list():
-    head = read_request_head(1, [HOST, (b"connection", b"te"), (b"connection", b"close")])
-    assert head.keep_alive is False
+    assert read_request_head(1, [HOST, (b"connection", b"te"), (b"connection", b"close")]) == (0, 0)
 
 
 def test_http_1_0_without_connection_closes():
-    assert read_request_head(0, []).keep_alive is False
+    assert read_request_head(0, []) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -111,76 +112,109 @@ def test_transfer_encoding_on_1_0_is_refused():
     "host", [b"a", b"a:80", b"a:", b"127.0.0.1:1", b"[::1]", b"[::1]:8000", b"a_b.c", b"%41", b"[v1.x:y]"]
 )
 def test_valid_hosts_are_taken(host: bytes):
-    assert read_request_head(1, [(b"host", host)]).keep_alive
+    assert read_request_head(1, [(b"host", host)]) == (0, KEEP_ALIVE)
 
 
 def test_framing_fields_are_read():
-    assert read_request_head(1, [HOST, (b"content-length", b"17")]).body_length == 17
-    assert read_request_head(1, [HOST, (b"transfer-encoding", b"Chunked")]).body_length == CHUNKED_LENGTH
+    assert read_request_head(1, [HOST, (b"content-length", b"17")]) == (17, KEEP_ALIVE)
+    assert read_request_head(1, [HOST, (b"transfer-encoding", b"Chunked")]) == (CHUNKED_LENGTH, KEEP_ALIVE)
 
 
 def test_expect_counts_only_with_a_body_and_on_1_1():
     fields = [HOST, (b"expect", b"100-Continue"), (b"content-length", b"3")]
-    assert read_request_head(1, fields).expects_continue is True
-    assert read_request_head(0, fields).expects_continue is False
-    assert read_request_head(1, fields[:2]).expects_continue is False
+    assert read_request_head(1, fields) == (3, KEEP_ALIVE | EXPECTS_CONTINUE)
+    assert read_request_head(0, fields) == (3, 0)
+    assert read_request_head(1, fields[:2]) == (0, KEEP_ALIVE)
 
 
 def test_upgrade_counts_only_when_connection_names_it():
     upgrade = (b"upgrade", b"websocket")
-    assert read_request_head(1, [HOST, upgrade]).upgrade is None
-    assert read_request_head(1, [HOST, upgrade, (b"connection", b"Upgrade")]).upgrade == b"websocket"
-    assert read_request_head(0, [HOST, upgrade, (b"connection", b"Upgrade")]).upgrade is None
-    two = [HOST, upgrade, (b"upgrade", b"h2c"), (b"connection", b"upgrade")]
-    assert read_request_head(1, two).upgrade == b"websocket,h2c"
+    assert read_request_head(1, [HOST, upgrade]) == (0, KEEP_ALIVE)
+    assert read_request_head(1, [HOST, upgrade, (b"connection", b"Upgrade")]) == (0, KEEP_ALIVE | UPGRADE)
+    assert read_request_head(0, [HOST, upgrade, (b"connection", b"Upgrade")]) == (0, 0)
 
 
 def test_forwarded_fields_are_noticed():
-    assert read_request_head(1, [HOST, (b"x-forwarded-for", b"1.2.3.4")]).is_forwarded is True
+    assert read_request_head(1, [HOST, (b"x-forwarded-for", b"1.2.3.4")]) == (0, KEEP_ALIVE | FORWARDED)
 
 
 def test_host_cache_is_bounded():
-    for number in range(module._KEEP_ALIVE_HOSTS_MAX + 10):
+    for number in range(module._VALID_HOSTS_MAX + 10):
         read_request_head(1, [(b"host", b"host%d" % number)])
-    assert len(module._valid_hosts) <= module._KEEP_ALIVE_HOSTS_MAX
+    assert len(module._valid_hosts) <= module._VALID_HOSTS_MAX
+    long = b"h" * 300
+    read_request_head(1, [(b"host", long)])
+    assert long not in module._valid_hosts
 
 
-def test_field_names_are_lowered_checked_and_classified():
-    field = field_name(b"Content-Length")
-    assert (field.lower, field.prefix, field.kind) == (b"content-length", b"content-length: ", CONTENT_LENGTH)
-    assert field_name(b"X-Thing").kind == ORDINARY
+def test_names_are_lowered_and_what_the_server_decides_is_taken_out():
+    fields = ResponseFields(
+        [
+            (b"Content-Length", b"3"),
+            (b"X-Thing", b"1"),
+            (b"Transfer-Encoding", b"gzip"),
+            (b"Date", b"x"),
+            (b"SERVER", b"y"),
+            (b"connection", b"x-a, Close"),
+        ]
+    )
+    assert fields.lines == b"x-thing: 1\r\ndate: x\r\nserver: y\r\n"
+    assert (fields.content_length, fields.close) == (3, True)
+    assert fields.special == 1 << TRANSFER_ENCODING | 1 << DATE | 1 << SERVER | 1 << CONNECTION
+
+
+def test_no_fields_are_no_lines():
+    assert ResponseFields([]).lines == b""
 
 
 @pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"a\r\nb", b"\xff", b"a\n"])
-def test_field_names_that_are_no_token_are_the_applications_mistake(name: bytes):
+def test_names_that_are_no_token_are_the_applications_mistake(name: bytes):
     with pytest.raises(LocalProtocolError, match="not a token"):
-        field_name(name)
+        ResponseFields([(name, b"x")])
 
 
-def test_text_where_bytes_belong_is_the_applications_mistake():
-    with pytest.raises(LocalProtocolError, match="str, not bytes"):
-        field_name("name")  # type: ignore[arg-type]
-    with pytest.raises(LocalProtocolError, match="int, not bytes"):
-        check_value(b"name", 1)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        (("name", b"x"), "str, not bytes"),
+        ((b"name", "x"), "str, not bytes"),
+        ((b"name", 1), "int, not bytes"),
+        ((b"content-length", 1), "int, not bytes"),
+        ((b"connection", "close"), "str, not bytes"),
+    ],
+)
+def test_other_types_are_the_applications_mistake(field: Any, error: str):
+    with pytest.raises(LocalProtocolError, match=error):
+        ResponseFields([field])
 
 
 def test_name_cache_is_bounded():
     for number in range(module._NAMES_MAX + 10):
-        field_name(b"x-%d" % number)
+        ResponseFields([(b"x-%d" % number, b"")])
     assert len(module._names) <= module._NAMES_MAX
 
 
+@pytest.mark.parametrize("name", [b"x", b"date", b"connection", b"transfer-encoding"])
 @pytest.mark.parametrize("value", [b"a\r\nb: c", b"a\n", b"\r", b"\x00", b"\x0b", b"\x7f", b"\x1b[31m"])
-def test_values_that_break_out_of_their_line_are_refused(value: bytes):
+def test_values_that_break_out_of_their_line_are_refused(name: bytes, value: bytes):
     with pytest.raises(LocalProtocolError, match="control character"):
-        check_value(b"x", value)
+        ResponseFields([(name, value)])
 
 
 def test_values_may_have_tabs_and_bytes_above_ascii():
     check_value(b"x", b"a\tb \xe4\xff")
+    assert ResponseFields([(b"x", b"a\tb \xa0\xad\xff")]).lines == b"x: a\tb \xa0\xad\xff\r\n"
 
 
 def test_content_length_of_a_response_is_one_number():
-    assert parse_content_length(b"12") == 12
+    assert ResponseFields([(b"content-length", b"3"), (b"Content-Length", b"3")]).content_length == 3
+    with pytest.raises(LocalProtocolError, match="two content-length fields: 3 and 4"):
+        ResponseFields([(b"content-length", b"3"), (b"content-length", b"4")])
     with pytest.raises(LocalProtocolError, match="content-length"):
-        parse_content_length(b"12, 12")
+        ResponseFields([(b"content-length", b"12, 12")])
+
+
+def test_decimals_are_ascii_digits_of_bounded_length():
+    assert is_decimal(b"0123456789")
+    for value in (b"", b"+1", b"-1", b"1_0", b" 1", b"0x1", b"1" * 19, "٥".encode()):
+        assert not is_decimal(value)

@@ -24,9 +24,7 @@ from addax.core.target import is_authority, parse_target
     ],
 )
 def test_origin_form(target: bytes, path: str, raw_path: bytes, query: bytes):
-    parts = parse_target("GET", target)
-    assert (parts.path, parts.raw_path, parts.query) == (path, raw_path, query)
-    assert parts.authority is None
+    assert parse_target("GET", target) == (path, raw_path, query, None)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +38,11 @@ def test_origin_form(target: bytes, path: str, raw_path: bytes, query: bytes):
     ],
 )
 def test_absolute_form(target: bytes, authority: bytes, path: str, query: bytes):
-    parts = parse_target("GET", target)
-    assert (parts.authority, parts.path, parts.query) == (authority, path, query)
+    assert parse_target("GET", target) == (path, path.encode(), query, authority)
 
 
 def test_asterisk_form_is_for_options_only():
-    assert parse_target("OPTIONS", b"*").path == "*"
+    assert parse_target("OPTIONS", b"*") == ("*", b"*", b"", None)
     with pytest.raises(RemoteProtocolError):
         parse_target("GET", b"*")
 
@@ -64,3 +61,8 @@ def test_ports_have_a_range():
     assert is_authority(b"a:65535")
     assert not is_authority(b"a:65536")
     assert not is_authority(b"a:123456")
+
+
+@pytest.mark.parametrize("host", [b"[1:2:3]", b"[1::2::3]", b"[:::1]", b"[127.0.0.1]", b"[1:2:3:4:5:6:7:8:9]", b"[]"])
+def test_addresses_in_brackets_are_ipv6(host: bytes):
+    assert not is_authority(host)

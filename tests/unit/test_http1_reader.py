@@ -27,7 +27,12 @@ class Recorder:
 
     def on_head(self, method: str, target: bytes, minor: int, headers: Headers) -> int:
         self.events.append((method, target, minor, headers))
-        return UPGRADED if self.upgrade else read_request_head(minor, headers).body_length
+        if self.upgrade:
+            return UPGRADED
+        length, _ = read_request_head(minor, headers)
+        if length == 0:
+            self.events.append("end")
+        return length
 
     def on_body(self, chunk: bytes) -> None:
         assert chunk
@@ -52,7 +57,7 @@ def run(parser_class: Any, pieces: list[bytes], settings: Http1Settings) -> tupl
     try:
         for piece in pieces:
             parser.feed(piece)
-            while recorder.events and recorder.events[-1] == "end" and parser.pending_bytes():
+            while recorder.events and recorder.events[-1] == "end" and parser.pending_bytes:
                 parser.next_message()
             if recorder.events and recorder.events[-1] == "end":
                 parser.next_message()
@@ -226,20 +231,20 @@ def test_a_length_body_is_not_copied(parser_class: Any):
 def test_inside_and_pending(parser_class: Any):
     recorder = Recorder()
     parser = parser_class(recorder, SMALL)
-    assert not parser.is_inside_message()
+    assert not parser.is_inside_message
     parser.feed(b"POST /")
-    assert parser.is_inside_message()
+    assert parser.is_inside_message
     parser.feed(b" HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
-    assert parser.is_inside_message()
-    assert parser.pending_bytes() == 0
+    assert parser.is_inside_message
+    assert parser.pending_bytes == 0
     parser.feed(b"abcGET")
-    assert not parser.is_inside_message()
-    assert parser.pending_bytes() == 3
+    assert not parser.is_inside_message
+    assert parser.pending_bytes == 3
     parser.feed(b" /")
-    assert parser.pending_bytes() == 5
+    assert parser.pending_bytes == 5
     assert parser.next_message() is True
-    assert parser.is_inside_message()
-    assert parser.pending_bytes() == 0
+    assert parser.is_inside_message
+    assert parser.pending_bytes == 0
 
 
 def test_bytes_after_an_upgrade_are_given_up_untouched(parser_class: Any):

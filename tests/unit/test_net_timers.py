@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from addax.core import clock
-from addax.net.timers import SLOT_S, Wheel
+from addax.net.timers import NEVER, SLOT_S, Wheel
 
 
 class Item:
     def __init__(self) -> None:
         self.deadline: float | None = None
-        self.slot = -1
+        self.looked_at = NEVER
         self.reached = 0
 
     def deadline_reached(self) -> None:
@@ -62,7 +62,7 @@ def test_removing_and_clearing_a_deadline(wheel: Wheel):
     cleared.deadline = None
     wheel.turn(11.0)
     assert (removed.reached, cleared.reached) == (0, 0)
-    assert cleared.slot == -1
+    assert cleared.looked_at == NEVER
 
 
 def test_putting_from_within_a_turn(wheel: Wheel):

@@ -42,6 +42,7 @@ class HttpCycle:
         sink: takes the response.
         loop: makes the futures that ``receive`` waits on; none are made unless it has to wait.
         is_recorded: whether an access log wants to know the times.
+        has_body: whether ``body_arrived`` and ``body_ended`` are still to come.
 
     Attributes that an access log reads are those of ``observe.access.Exchange``.
     """
@@ -72,7 +73,12 @@ class HttpCycle:
     )
 
     def __init__(
-        self, scope: dict[str, Any], sink: ResponseSink, loop: asyncio.AbstractEventLoop, is_recorded: bool
+        self,
+        scope: dict[str, Any],
+        sink: ResponseSink,
+        loop: asyncio.AbstractEventLoop,
+        is_recorded: bool,
+        has_body: bool = True,
     ) -> None:
         self.scope = scope
         self._sink = sink
@@ -82,7 +88,7 @@ class HttpCycle:
         #: Body chunks that the application has not asked for yet, and how many bytes they are.
         self._body: list[bytes] = []
         self.body_size = 0
-        self._body_complete = False
+        self._body_complete = not has_body
         self._body_delivered = False
         self._client_gone = False
         self._notified = False
@@ -188,7 +194,16 @@ class HttpCycle:
         except (KeyError, TypeError):
             raise LocalProtocolError(f"send() takes a dict with the key 'type', not {message!r}") from None
         if kind == "http.response.body" and self._phase == EXPECT_BODY:
-            return self._send_body(message)
+            data = message.get("body", b"")
+            if type(data) is not bytes:
+                data = _as_bytes(data)
+            if self._has_trailers or message.get("more_body", False):
+                return self._send_more(data, message)
+            if self._is_recorded:
+                self._note_first_byte()
+            self.bytes_sent += len(data)
+            self._sink.send_body(data, False)
+            return SENT
         if kind == "http.response.start" and self._phase == EXPECT_START:
             return self._send_start(message)
         return self._send_rare(kind, message)
@@ -248,40 +263,40 @@ class HttpCycle:
         except KeyError:
             raise LocalProtocolError("http.response.start without 'status'") from None
         headers = message.get("headers", ())
+        if self._is_recorded:
+            # An iterator can be read only once.
+            headers = self.response_headers = list(headers)
         trailers = bool(message.get("trailers", False))
         self._sink.send_head(status, headers, trailers)
         self._has_trailers = trailers
         self._phase = EXPECT_BODY
         self.status = status
-        if self._is_recorded:
-            self.response_headers = list(headers)
         return SENT
 
-    def _send_body(self, message: Message) -> Awaitable[None]:
-        data = message.get("body", b"")
-        if type(data) is not bytes:
-            data = _as_bytes(data)
-        more = bool(message.get("more_body", False))
+    def _send_more(self, data: bytes, message: Message) -> Awaitable[None]:
+        """Body bytes after which something follows."""
         self._note_sent(len(data))
-        if more or self._has_trailers:
-            self._sink.send_body(data, True)
-            if not more:
-                self._phase = EXPECT_TRAILERS
-        else:
-            self._sink.send_body(data, False)
-            return SENT
+        self._sink.send_body(data, True)
+        if not message.get("more_body", False):
+            self._phase = EXPECT_TRAILERS
         return SENT if self._sink.is_writable else self._sink.drain()
 
     def _note_sent(self, count: int) -> None:
         self.bytes_sent += count
-        if self._is_recorded and self.first_byte_at == 0.0:
+        if self._is_recorded:
+            self._note_first_byte()
+
+    def _note_first_byte(self) -> None:
+        if self.first_byte_at == 0.0:
             self.first_byte_at = clock.now()
 
     def _send_rare(self, kind: Any, message: Message) -> Awaitable[None]:
         """Everything but a start and a body in their places."""
         if kind == "http.response.early_hint" and self._phase == EXPECT_START:
             links = message.get("links", ())
-            self._sink.send_informational(103, [(b"link", bytes(link)) for link in links])
+            if not isinstance(links, list | tuple) or not all(isinstance(link, bytes) for link in links):
+                raise LocalProtocolError(f"http.response.early_hint with 'links' {links!r}, not a list of bytes")
+            self._sink.send_informational(103, [(b"link", link) for link in links])
             return SENT
         if kind == "http.response.trailers" and self._phase == EXPECT_TRAILERS:
             return self._send_trailers(message)

@@ -62,13 +62,13 @@ class ScopeFactory:
         if minor == 0:
             scope["http_version"] = "1.0"
         scope["method"] = method
-        if self._root_path and target.path != "*":
-            scope["path"] = self._root_path + target.path
-            scope["raw_path"] = self._raw_root_path + target.raw_path
-        else:
-            scope["path"] = target.path
-            scope["raw_path"] = target.raw_path
-        scope["query_string"] = target.query
+        path, raw_path, query, _ = target
+        if self._root_path and path != "*":
+            path = self._root_path + path
+            raw_path = self._raw_root_path + raw_path
+        scope["path"] = path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
         scope["headers"] = headers
         scope["state"] = self._lifespan_state.copy()
         scope["extensions"] = self._extensions.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 from addax.asgi.state import ServerState
@@ -28,6 +29,19 @@ class Service:
         proxy: whose forwarded fields are believed; None: nobody's.
     """
 
+    __slots__ = (
+        "access",
+        "app",
+        "context",
+        "has_task_factory",
+        "lifespan_state",
+        "loop",
+        "parser",
+        "proxy",
+        "settings",
+        "state",
+    )
+
     def __init__(
         self,
         app: ASGIApp,
@@ -44,6 +58,8 @@ class Service:
         self.loop = loop
         #: Somebody wants to make the tasks of this loop himself.
         self.has_task_factory = loop.get_task_factory() is not None
+        #: What callbacks run in that no application's context may reach.
+        self.context = contextvars.copy_context()
         self.parser = parser
         self.state = state
         self.lifespan_state = {} if lifespan_state is None else lifespan_state

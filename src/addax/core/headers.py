@@ -10,6 +10,8 @@ Implements: RFC 9112 §6 (framing), §9.3 (persistence), §3.2 (Host); RFC 9110 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import TypeAlias
 
 from addax.core.errors import LocalProtocolError, RemoteProtocolError
 from addax.core.target import is_authority
@@ -45,32 +47,24 @@ _REQUEST_FIELDS: dict[bytes, int] = {
     b"x-forwarded-prefix": _FORWARDED,
 }
 
-# ASCII digits only: int() alone takes "+5", "5_0", " 5" and Arabic digits, each of which was a smuggling bug in some
-# server. 18 digits are 888 PiB, and fit a signed 64-bit integer.
-_DIGITS = re.compile(rb"[0-9]{1,18}")
-_KEEP_ALIVE_HOSTS_MAX = 512
+#: 18 digits are 888 PiB.
+_DIGITS_MAX = 18
+# What is kept of the hosts that were found valid: a peer can make them up.
+_VALID_HOSTS_MAX = 512
+_VALID_HOST_MAX_BYTES = 255
 
 
-class RequestHead:
-    """What a request head asks of the connection.
-
-    Attributes:
-        body_length: bytes, 0 for none, or CHUNKED_LENGTH.
-        keep_alive: whether the client wants to use the connection again.
-        expects_continue: whether it waits for 100 (Continue) before it sends the body.
-        upgrade: value of Upgrade if Connection names it too, else None.
-        is_forwarded: whether a proxy says something about the client.
-    """
-
-    __slots__ = ("body_length", "expects_continue", "is_forwarded", "keep_alive", "upgrade")
-
-    def __init__(self) -> None:
-        self.body_length = 0
-        self.keep_alive = True
-        self.expects_continue = False
-        self.upgrade: bytes | None = None
-        self.is_forwarded = False
-
+#: What a request head asks of the connection: the body's length in bytes (0: none) or CHUNKED_LENGTH, and flags. A
+#: tuple: one is made for every request.
+RequestHead: TypeAlias = tuple[int, int]
+#: Flag: the client wants to use the connection again.
+KEEP_ALIVE = 1
+#: Flag: it waits for 100 (Continue) before it sends the body.
+EXPECTS_CONTINUE = 2
+#: Flag: Connection names Upgrade, and there is one.
+UPGRADE = 4
+#: Flag: a proxy says something about the client.
+FORWARDED = 8
 
 # Hosts that were found valid: a client sends the same one with every request, and the pattern costs more than a
 # look-up.
@@ -78,11 +72,11 @@ _valid_hosts: set[bytes] = set()
 
 
 def _check_host(value: bytes) -> None:
-    if value in _valid_hosts:
-        return
     if not is_authority(value):
         raise RemoteProtocolError("Host is not a host name or address with an optional port")
-    if len(_valid_hosts) >= _KEEP_ALIVE_HOSTS_MAX:
+    if len(value) > _VALID_HOST_MAX_BYTES:
+        return
+    if len(_valid_hosts) >= _VALID_HOSTS_MAX:
         _valid_hosts.clear()
     _valid_hosts.add(value)
 
@@ -111,14 +105,9 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
     Raises:
         RemoteProtocolError: 400, 417 or 501; the fields contradict each other or are ambiguous.
     """
-    head = RequestHead()
     host: bytes | None = None
-    length: bytes | None = None
-    coding: bytes | None = None
-    upgrade: bytes | None = None
-    content_type_seen = False
-    options: bytes | None = None
-    expect: bytes | None = None
+    others: dict[int, bytes] | None = None
+    flags = 0
     for name, value in headers:
         field = _REQUEST_FIELDS.get(name)
         if field is None:
@@ -127,30 +116,51 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
             if host is not None:
                 raise RemoteProtocolError("more than one Host field")
             host = value
-        elif field == _CONNECTION:
-            options = value if options is None else options + b"," + value
-        elif field == _CONTENT_TYPE:
-            if content_type_seen:
-                raise RemoteProtocolError("more than one Content-Type field")
-            content_type_seen = True
-        elif field == _CONTENT_LENGTH:
-            if length is not None:
-                raise RemoteProtocolError("more than one Content-Length field")
-            length = value
         elif field == _FORWARDED:
-            head.is_forwarded = True
-        elif field == _TRANSFER_ENCODING:
-            coding = value if coding is None else coding + b"," + value
-        elif field == _EXPECT:
-            expect = value if expect is None else expect + b"," + value
+            flags = FORWARDED
+        elif others is None:
+            others = {field: value}
+        elif field not in others:
+            others[field] = value
+        elif field == _CONTENT_LENGTH:
+            raise RemoteProtocolError("more than one Content-Length field")
+        elif field == _CONTENT_TYPE:
+            raise RemoteProtocolError("more than one Content-Type field")
         else:
-            upgrade = value if upgrade is None else upgrade + b"," + value
+            others[field] += b"," + value
 
-    if host is not None:
+    if host is None:
+        if minor == 1:
+            raise RemoteProtocolError("HTTP/1.1 without a Host field")
+    elif host not in _valid_hosts:
         _check_host(host)
-    elif minor == 1:
-        raise RemoteProtocolError("HTTP/1.1 without a Host field")
+    if others is None:
+        return 0, flags | minor
+    return _read_rare_fields(minor, others, flags)
 
+
+def _read_rare_fields(minor: int, fields: dict[int, bytes], flags: int) -> RequestHead:
+    """What the fields mean that most requests do not have; those of the same name are joined by commas."""
+    body_length = _body_length(minor, fields.get(_CONTENT_LENGTH), fields.get(_TRANSFER_ENCODING))
+    options = fields.get(_CONNECTION)
+    if options is None:
+        flags |= minor
+    else:
+        members = tokens(options)
+        if b"close" not in members and (minor == 1 or b"keep-alive" in members):
+            flags |= KEEP_ALIVE
+        if _UPGRADE in fields and b"upgrade" in members and minor == 1:
+            flags |= UPGRADE
+    expect = fields.get(_EXPECT)
+    if expect is not None and minor == 1:
+        if expect.lower() != b"100-continue":
+            raise RemoteProtocolError("the only expectation that is understood is 100-continue", 417)
+        if body_length:
+            flags |= EXPECTS_CONTINUE
+    return body_length, flags
+
+
+def _body_length(minor: int, length: bytes | None, coding: bytes | None) -> int:
     if coding is not None:
         # RFC 9112 §6.1: both together, or a coding on 1.0, "ought to be handled as an error": they are how requests are
         # smuggled past a proxy that reads them otherwise.
@@ -159,24 +169,20 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
         if minor == 0:
             raise RemoteProtocolError("Transfer-Encoding in an HTTP/1.0 request")
         _check_transfer_encoding(coding)
-        head.body_length = CHUNKED_LENGTH
-    elif length is not None:
-        if _DIGITS.fullmatch(length) is None:
-            raise RemoteProtocolError("Content-Length is not one decimal number")
-        head.body_length = int(length)
+        return CHUNKED_LENGTH
+    if length is None:
+        return 0
+    if not is_decimal(length):
+        raise RemoteProtocolError("Content-Length is not one decimal number")
+    return int(length)
 
-    if options is None:
-        head.keep_alive = minor == 1
-    else:
-        members = tokens(options)
-        head.keep_alive = b"close" not in members and (minor == 1 or b"keep-alive" in members)
-        if upgrade is not None and b"upgrade" in members and minor == 1:
-            head.upgrade = upgrade
-    if expect is not None and minor == 1:
-        if expect.lower() != b"100-continue":
-            raise RemoteProtocolError("the only expectation that is understood is 100-continue", 417)
-        head.expects_continue = head.body_length != 0
-    return head
+
+def is_decimal(value: bytes) -> bool:
+    """Whether this is a number of ASCII digits, and no larger than fits a signed 64-bit integer.
+
+    ``int`` alone takes "+5", "5_0", " 5" and Arabic digits, each of which was a smuggling bug in some server.
+    """
+    return value.isdigit() and len(value) <= _DIGITS_MAX
 
 
 # ---- what the application sends -------------------------------------------------------------------------------------
@@ -219,23 +225,15 @@ class FieldName:
 _names: dict[bytes, FieldName] = {}
 
 
-def field_name(name: bytes) -> FieldName:
-    """Look a response field's name up, and check it when it is new.
-
-    Raises:
-        LocalProtocolError: not bytes, or not a token (RFC 9110 §5.1).
-    """
-    known = _names.get(name)
-    if known is None:
-        if not isinstance(name, bytes):
-            raise LocalProtocolError(f"header name {name!r} is {type(name).__name__}, not bytes")
-        if _TOKEN.fullmatch(name) is None:
-            raise LocalProtocolError(f"header name {name!r} is not a token (RFC 9110 §5.1)")
-        known = FieldName(name.lower())
-        if len(_names) >= _NAMES_MAX:
-            _names.clear()
-        _names[name] = known
-    return known
+def _new_field_name(name: bytes) -> FieldName:
+    if not isinstance(name, bytes):
+        raise LocalProtocolError(f"header name {name!r} is {type(name).__name__}, not bytes")
+    if _TOKEN.fullmatch(name) is None:
+        raise LocalProtocolError(f"header name {name!r} is not a token (RFC 9110 §5.1)")
+    if len(_names) >= _NAMES_MAX:
+        _names.clear()
+    field = _names[name] = FieldName(name.lower())
+    return field
 
 
 def check_value(name: bytes, value: bytes) -> None:
@@ -250,12 +248,53 @@ def check_value(name: bytes, value: bytes) -> None:
         raise LocalProtocolError(f"value {value!r} of header {name!r} has a control character (RFC 9110 §5.5)")
 
 
-def parse_content_length(value: bytes) -> int:
-    """A response's Content-Length as a number.
+class ResponseFields:
+    """Field lines of a response, checked, and what they say to the server.
 
-    Raises:
-        LocalProtocolError: not one decimal number.
+    Attributes:
+        lines: for the wire, each with its line end.
+        content_length: as the application said; None if it did not.
+        special: kinds that came, but for CONTENT_LENGTH, as bits ``1 << kind``.
+        close: the application wants the connection closed.
     """
-    if _DIGITS.fullmatch(value) is None:
-        raise LocalProtocolError(f"content-length {value!r} is not one decimal number")
-    return int(value)
+
+    __slots__ = ("close", "content_length", "lines", "special")
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.content_length: int | None = None
+        self.close = False
+        self.special = 0
+        lines: list[bytes] = []
+        names = _names
+        for name, value in headers:
+            field = names.get(name)
+            if field is None:
+                field = _new_field_name(name)
+            if field.kind == CONTENT_LENGTH:
+                self._take_content_length(value)
+                continue
+            # Printable as Latin-1 is what nearly all values are, and the cheapest thing to ask.
+            if type(value) is not bytes or not str(value, "latin-1").isprintable():
+                check_value(name, value)
+            if field.kind == ORDINARY or self._take_special(field.kind, value):
+                lines.append(field.prefix + value)
+        lines.append(b"")
+        self.lines = b"\r\n".join(lines)
+
+    def _take_content_length(self, value: bytes) -> None:
+        if type(value) is not bytes:
+            check_value(b"content-length", value)
+        if not is_decimal(value):
+            raise LocalProtocolError(f"content-length {value!r} is not one decimal number")
+        length = int(value)
+        if self.content_length is not None and self.content_length != length:
+            raise LocalProtocolError(f"two content-length fields: {self.content_length} and {length}")
+        self.content_length = length
+
+    def _take_special(self, kind: int, value: bytes) -> bool:
+        """Note a field that the server decides about; whether its line is sent as it is."""
+        self.special |= 1 << kind
+        if kind == CONNECTION:
+            self.close = self.close or b"close" in tokens(value)
+        # "The server must ignore" Transfer-Encoding: ASGI, http.response.start. Framing and the hop are the server's.
+        return kind in (DATE, SERVER)

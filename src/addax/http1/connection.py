@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import logging
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 from addax.asgi.http_cycle import HttpCycle
@@ -22,7 +23,7 @@ from addax.asgi.scope import ScopeFactory
 from addax.asgi.service import Service
 from addax.core import clock
 from addax.core.errors import RemoteProtocolError
-from addax.core.headers import read_request_head
+from addax.core.headers import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, read_request_head
 from addax.core.target import parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
@@ -40,12 +41,33 @@ TURN_MAX_REQUESTS = 16
 DISCARD_MAX_BYTES = 262144
 #: How long an idle connection must have been idle before a worker that stops closes it, in seconds.
 DRAIN_REST_S = 1.0
+#: Of the tasks that applications run in.
+TASK_NAME = "addax request"
 
 _HAS_EAGER_TASKS = sys.version_info >= (3, 12)
+# Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
+_EagerTask: Any = asyncio.Task
 
 
 class Http1Connection(ResponseWriter):
     """Fills ``core.wire.Connection``, ``http1.parser.ParserHandler`` and ``asgi.sinks.ResponseSink``."""
+
+    __slots__ = (
+        "_body_count",
+        "_buffer_mark",
+        "_cycle",
+        "_discarded",
+        "_has_begun",
+        "_host",
+        "_idle_since",
+        "_is_app_due",
+        "_is_eof",
+        "_is_reading_paused",
+        "_parser",
+        "_peer",
+        "_proxy",
+        "_scopes",
+    )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
         super().__init__(service, defaults)
@@ -75,17 +97,25 @@ class Http1Connection(ResponseWriter):
 
     def receive_data(self, data: bytes) -> None:
         """Bytes from the peer; never raises."""
-        if self._machine.reading == state.READ_CLOSED:
+        machine = self._machine
+        if machine.reading == state.READ_CLOSED:
             return
-        was_idle = self._machine.is_idle() and not self._parser.is_inside_message()
+        parser = self._parser
+        was_inside_head = machine.reading == state.READ_IDLE and parser.is_inside_message
         self._gathering = True
         try:
-            self._parser.feed(data)
+            parser.feed(data)
         except RemoteProtocolError as error:
             self._refuse(error)
-        self._advance()
+        if self._is_app_due:
+            self._start()
+        if machine.reading != state.READ_IDLE:
+            self._advance()
         self._stop_gathering()
-        self._after_reading(was_idle)
+        if machine.reading != state.READ_IDLE:
+            self._watch_request()
+        elif not was_inside_head and parser.is_inside_message:
+            self._watch_head()
 
     def receive_eof(self) -> bool:
         """The peer has closed its half, or all of it, which looks the same: answers on their way are still sent."""
@@ -95,8 +125,12 @@ class Http1Connection(ResponseWriter):
         self._is_eof = True
         if machine.is_idle():
             self._end_of_requests()
-        elif machine.reading == state.READ_BODY and machine.writing != state.WRITE_DONE:
-            self._give_up("disconnected")
+        elif machine.reading == state.READ_BODY:
+            # Half a body, which nobody can complete any more.
+            if machine.writing == state.WRITE_DONE:
+                self._close()
+            else:
+                self._give_up("disconnected")
         elif machine.writing == state.WRITE_DONE:
             self._advance_later()
         elif self._cycle is not None:
@@ -105,7 +139,7 @@ class Http1Connection(ResponseWriter):
 
     def _end_of_requests(self) -> None:
         """No further request can come: close, or answer half a one."""
-        if self._parser.is_inside_message():
+        if self._parser.is_inside_message:
             self._refuse(RemoteProtocolError("the request head ended in the middle"))
         else:
             self._close()
@@ -120,7 +154,7 @@ class Http1Connection(ResponseWriter):
         """The peer has taken most of what waited."""
         self.is_writable = True
         self._wake_drained()
-        self._set_deadline()
+        self._watch_silence()
         if self._machine.can_take_next():
             self._advance_later()
 
@@ -133,7 +167,7 @@ class Http1Connection(ResponseWriter):
             self._refuse(RemoteProtocolError("the request body did not arrive in time", 408))
         elif machine.reading == state.READ_BODY or machine.reading == state.READ_CLOSED:
             self._give_up("aborted")
-        elif self._parser.is_inside_message():
+        elif self._parser.is_inside_message:
             self._refuse(RemoteProtocolError("the request head did not arrive in time", 408))
         elif machine.is_idle():
             self._close()
@@ -142,7 +176,7 @@ class Http1Connection(ResponseWriter):
         """Finish the exchange in progress, take nothing new."""
         self._is_draining = True
         self._machine.forbid_reuse()
-        if not self._machine.is_idle() or self._parser.is_inside_message():
+        if not self._machine.is_idle() or self._parser.is_inside_message:
             return
         # A client that used the connection a moment ago may have its next request on the way, which a close would lose.
         rest_until = self._idle_since + DRAIN_REST_S
@@ -170,27 +204,29 @@ class Http1Connection(ResponseWriter):
 
     def on_head(self, method: str, target: bytes, minor: int, headers: Headers) -> int:
         """A request head: decide what it means and make its cycle."""
-        head = read_request_head(minor, headers)
-        parts = parse_target(method, target)
-        if parts.authority is not None:
-            _replace_host(headers, parts.authority)
+        body_length, flags = read_request_head(minor, headers)
+        target_parts = parse_target(method, target)
+        if target_parts[3] is not None:
+            _replace_host(headers, target_parts[3])
         limit = self._settings.body_max_bytes
-        if limit is not None and head.body_length > limit:
+        if limit is not None and body_length > limit:
             raise RemoteProtocolError("the request body is too large", 413)
+        has_body = body_length != 0
+        self._machine.head_read(has_body, flags & KEEP_ALIVE != 0 and not self._is_draining)
         self._has_begun = True
         self._method = method
         self._minor = minor
-        self._expects_continue = head.expects_continue
-        self._body_count = 0
-        self._discarded = 0
-        self._machine.head_read(head.body_length != 0, head.keep_alive and not self._is_draining)
+        self._expects_continue = flags & EXPECTS_CONTINUE != 0
+        if has_body:
+            self._body_count = 0
+            self._discarded = 0
         service = self._service
-        scope = self._scopes.http(method, parts, minor, headers)
-        if head.is_forwarded and self._proxy is not None:
+        scope = self._scopes.http(method, target_parts, minor, headers)
+        if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
-        self._cycle = HttpCycle(scope, self, service.loop, service.access is not None)
+        self._cycle = HttpCycle(scope, self, service.loop, service.access is not None, has_body)
         self._is_app_due = True
-        return head.body_length
+        return body_length
 
     def on_body(self, chunk: bytes) -> None:
         """The next bytes of the request body."""
@@ -206,7 +242,7 @@ class Http1Connection(ResponseWriter):
             cycle.body_arrived(chunk)
 
     def on_end(self) -> None:
-        """The request is complete."""
+        """A request with a body is complete."""
         self._machine.request_read()
         if self._cycle is not None:
             self._cycle.body_ended()
@@ -214,41 +250,49 @@ class Http1Connection(ResponseWriter):
     # ---- the flow of exchanges
 
     def _advance(self) -> None:
-        """Start the application if a head came; go on with what was pipelined after a complete exchange."""
+        """Go on after a complete exchange: with what was pipelined, or to the end of the connection."""
         turns = 0
-        while True:
-            if self._is_app_due:
-                self._is_app_due = False
-                self._start()
-            if not self._machine.can_take_next() or not self.is_writable:
-                break
+        machine = self._machine
+        while machine.can_take_next() and self.is_writable:
             if turns == TURN_MAX_REQUESTS:
                 self._advance_later()
-                break
+                return
             turns += 1
-            self._machine.take_next()
-            self._cycle = None
-            try:
-                if not self._parser.next_message():
-                    break
-            except RemoteProtocolError as error:
-                self._refuse(error)
-        if self._is_eof and self._machine.is_idle():
+            self._take_next()
+            if self._is_app_due:
+                self._start()
+        if self._is_eof and machine.is_idle():
             self._end_of_requests()
         else:
             self._close_when_over()
 
+    def _take_next(self) -> None:
+        """Begin another exchange, which may have been pipelined already."""
+        self._machine.take_next()
+        self._cycle = None
+        now = self._idle_since = clock.now()
+        self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
+        try:
+            self._parser.next_message()
+        except RemoteProtocolError as error:
+            self._refuse(error)
+
     def _advance_later(self) -> None:
-        self._service.loop.call_soon(self._go_on)
+        # Not in the application's context, or the next request would begin with what this one has set.
+        self._service.loop.call_soon(self._go_on, context=self._service.context)
 
     def _go_on(self) -> None:
         """Take up what ``_advance`` left, outside of the application's stack."""
-        if self._machine.reading == state.READ_CLOSED and self._machine.writing == state.WRITE_CLOSED:
+        machine = self._machine
+        if machine.writing == state.WRITE_CLOSED:
             return
         self._gathering = True
         self._advance()
         self._stop_gathering()
-        self._after_reading(False)
+        if machine.reading != state.READ_IDLE:
+            self._watch_request()
+        elif self._parser.is_inside_message:
+            self._watch_head()
 
     def _close_when_over(self) -> None:
         machine = self._machine
@@ -266,8 +310,13 @@ class Http1Connection(ResponseWriter):
         self._machine.stop_writing()
         self._host.close()
 
-    def _after_reading(self, was_idle: bool) -> None:
-        """Reading goes on or pauses, and the next deadline is set."""
+    def _watch_head(self) -> None:
+        """A head has begun and is not complete: it has its time. What follows of it does not give it more."""
+        if self._has_begun:
+            self._host.set_deadline(clock.now() + self._settings.head_timeout_s)
+
+    def _watch_request(self) -> None:
+        """A request is in progress: bound what waits of it and of those behind it, and its silence."""
         machine = self._machine
         if machine.reading == state.READ_CLOSED:
             return
@@ -279,30 +328,23 @@ class Http1Connection(ResponseWriter):
                 machine.forbid_reuse()
                 self._close_when_over()
                 return
-        elif self._parser.pending_bytes() > self._settings.pipeline_max_bytes:
+        elif self._parser.pending_bytes > self._settings.pipeline_max_bytes:
             self._pause_reading()
-        # A head that trickles in keeps the deadline that was set when it began.
-        if not machine.is_idle() or was_idle or not self._parser.is_inside_message():
-            self._set_deadline()
+        self._watch_silence()
 
-    def _set_deadline(self) -> None:
+    def _watch_silence(self) -> None:
+        """Set the deadline that fits the state of a request in progress."""
         machine = self._machine
-        settings = self._settings
         if machine.writing == state.WRITE_CLOSED or not self.is_writable:
             return
-        if machine.is_idle():
-            now = self._idle_since = clock.now()
-            if not self._parser.is_inside_message():
-                self._host.set_deadline(now + settings.keep_alive_timeout_s)
-            elif self._has_begun:
-                self._host.set_deadline(now + settings.head_timeout_s)
-        elif machine.reading == state.READ_BODY and not self._is_reading_paused:
-            self._host.set_deadline(clock.now() + settings.body_timeout_s)
-        else:
+        if machine.reading == state.READ_BODY and not self._is_reading_paused:
+            self._host.set_deadline(clock.now() + self._settings.body_timeout_s)
+        elif machine.reading != state.READ_IDLE:
             self._host.set_deadline(None)
 
     def _start(self) -> None:
         """Call the application, as a task that runs at once where the interpreter can do that."""
+        self._is_app_due = False
         service = self._service
         cycle = self._cycle
         assert cycle is not None
@@ -314,8 +356,12 @@ class Http1Connection(ResponseWriter):
             return
         shared.active_requests += 1
         coroutine = run_http(service.app, cycle, self, shared)
-        context = contextvars.Context() if self._settings.reset_contextvars else None
-        task = _new_task(coroutine, service, context)
+        if _HAS_EAGER_TASKS and not service.has_task_factory and not self._settings.reset_contextvars:
+            # An application that never has to wait answers before this returns: a third of the cost of a call
+            # (measured). A name of ours saves the making of one like "Task-17".
+            task = _EagerTask(coroutine, loop=service.loop, name=TASK_NAME, eager_start=True)
+        else:
+            task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
         if not task.done():
             cycle.task = task
             shared.tasks.add(task)
@@ -326,7 +372,7 @@ class Http1Connection(ResponseWriter):
         """The application has taken all body bytes there were."""
         if self._is_reading_paused and self._machine.reading == state.READ_BODY:
             self._resume_reading()
-            self._set_deadline()
+            self._watch_silence()
 
     def fail(self, cycle: HttpCycle) -> None:
         """The application of this cycle cannot finish its response."""
@@ -348,17 +394,17 @@ class Http1Connection(ResponseWriter):
         cycle = self._cycle
         assert cycle is not None
         cycle.end("completed")
-        self._account(cycle)
+        service = self._service
+        if service.access is not None:
+            service.access.record(cycle)
+        service.state.response_ended()
         if self._is_reading_paused:
             self._resume_reading()
-        if not self._gathering:
-            # The application is still on the stack: the next request must not start inside of this one.
-            if machine.can_take_next() and not self._is_eof and not self._parser.pending_bytes():
-                machine.take_next()
-                self._cycle = None
-                self._set_deadline()
-            else:
-                self._advance_later()
+        if not self._parser.pending_bytes and not self._is_eof and machine.can_take_next():
+            self._take_next()
+        elif not self._gathering:
+            # The application is still on the stack: a pipelined request must not start inside of this one.
+            self._advance_later()
 
     def _account(self, cycle: HttpCycle) -> None:
         service = self._service
@@ -388,7 +434,7 @@ class Http1Connection(ResponseWriter):
     def _answer_error(self, status: int, reason: str, extra: bytes = b"") -> None:
         """Send an answer of the server's own, and close so that the client can read it."""
         is_head = self._cycle is not None and self._method == "HEAD"
-        self._head = None
+        self._fields = None
         self._is_app_due = False
         self._out.append(error_response(status, reason, is_head, extra, self._defaults))
         if self._cycle is not None:
@@ -444,13 +490,11 @@ def _replace_host(headers: Headers, authority: bytes) -> None:
     headers[:] = [(b"host", authority), *[field for field in headers if field[0] != b"host"]]
 
 
-def _new_task(coroutine: Any, service: Service, context: contextvars.Context | None) -> asyncio.Task[None]:
-    loop = service.loop
-    if _HAS_EAGER_TASKS and not service.has_task_factory:
-        # An application that never has to wait answers before this returns: a third of the cost of a call (measured).
-        return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)  # type: ignore[call-arg]
-    if context is not None:
-        # Before 3.11 a task takes the context that it is made in.
-        task: asyncio.Task[None] = context.run(loop.create_task, coroutine)
-        return task
-    return loop.create_task(coroutine)
+def _new_task(
+    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, reset_contextvars: bool
+) -> asyncio.Task[None]:
+    """A task that starts with the loop's next turn, or in a way that only somebody's task factory knows."""
+    if not reset_contextvars:
+        return loop.create_task(coroutine, name=TASK_NAME)
+    # Before 3.11 a task cannot be given a context: it takes the one that it is made in.
+    return contextvars.Context().run(loop.create_task, coroutine)

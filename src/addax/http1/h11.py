@@ -12,8 +12,14 @@ from addax.http1.parser import Parser
 from addax.http1.reader import StrictParser
 
 
+#: h11 merges and lower-cases the values of these, which hides what is wrong with them.
+_REWRITTEN = (b"content-length", b"transfer-encoding")
+
+
 class H11Parser(StrictParser):
     """Fills ``http1.parser.Parser`` with h11."""
+
+    __slots__ = ()
 
     def cut(self, head: bytes) -> Headers:
         """Cut the field lines of a head."""
@@ -23,7 +29,7 @@ class H11Parser(StrictParser):
             event = connection.next_event()
         except h11.RemoteProtocolError:
             event = None
-        if isinstance(event, h11.Request):
+        if isinstance(event, h11.Request) and not any(name in _REWRITTEN for name, _ in event.headers):
             return [(bytes(name), bytes(value)) for name, value in event.headers]
         # What may stand in a head is not h11's to say, or the answer would depend on the parser.
         return cut_fields(head)

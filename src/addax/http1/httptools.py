@@ -28,6 +28,11 @@ class _FieldCollector:
 class HttptoolsParser(StrictParser):
     """Fills ``http1.parser.Parser`` with httptools."""
 
+    __slots__ = (
+        "_collector",
+        "_llhttp",
+    )
+
     def __init__(self, handler: ParserHandler, settings: Http1Settings) -> None:
         super().__init__(handler, settings)
         self._collector = _FieldCollector()
@@ -46,7 +51,7 @@ class HttptoolsParser(StrictParser):
             # What may stand in a head is not llhttp's to say, or the answer would depend on the parser.
             self.head_with_body()
             return cut_fields(head)
-        if b" \r\n" in head or b"\t\r\n" in head:
+        if head.find(b" \r\n") >= 0 or head.find(b"\t\r\n") >= 0:
             # llhttp leaves white space at the end of a value, which is no part of it (RFC 9112 §5.1).
             return [(name, value.rstrip(b" \t")) for name, value in headers]
         return headers

@@ -4,7 +4,7 @@ A parser cuts; it decides nothing. Framing, keep-alive, limits on the body, Host
 ``core.headers`` and by ``http1.connection``, so every parser gives the same answers. ``StrictParser`` (reader.py) has
 all that is common to the parsers that come with addax; a foreign one may fill ``Parser`` from nothing.
 
-A parser handles one message at a time. After ``on_end`` it keeps further bytes to itself until ``next_message`` is
+A parser handles one message at a time. After its end it keeps further bytes to itself until ``next_message`` is
 called: a pipelined request is not looked at while its predecessor is in progress.
 """
 
@@ -34,7 +34,7 @@ class ParserHandler(Protocol):
             headers: names lower-cased.
 
         Returns:
-            How the body is framed: its length in bytes (0: none), CHUNKED, or UPGRADED.
+            How the body is framed: its length in bytes (0: none, and no ``on_end`` either), CHUNKED, or UPGRADED.
 
         Raises:
             RemoteProtocolError: the head is well-formed, but not acceptable.
@@ -48,11 +48,16 @@ class ParserHandler(Protocol):
         """
 
     def on_end(self) -> None:
-        """The message is complete (trailer fields were checked and dropped)."""
+        """A message with a body is complete (trailer fields were checked and dropped)."""
 
 
 class Parser(Protocol):
     """What a value of ``--http`` names: a class called with a handler and settings."""
+
+    #: How many bytes are kept back. Read by the connection with every piece of data, so not a method.
+    pending_bytes: int
+    #: Whether the first byte of a message has come and its last has not. The same.
+    is_inside_message: bool
 
     def __init__(self, handler: ParserHandler, settings: Http1Settings) -> None: ...
 
@@ -64,7 +69,7 @@ class Parser(Protocol):
         """
 
     def next_message(self) -> bool:
-        """Go on with the bytes that were kept back after ``on_end``.
+        """Go on with the bytes that were kept back after the end of a message.
 
         Returns:
             True if there were any.
@@ -72,12 +77,6 @@ class Parser(Protocol):
         Raises:
             RemoteProtocolError: as ``feed``.
         """
-
-    def pending_bytes(self) -> int:
-        """How many bytes are kept back."""
-
-    def is_inside_message(self) -> bool:
-        """Whether the first byte of a message has come and its last has not."""
 
     def detach(self) -> bytes:
         """Give up the bytes after the head, on an upgrade. The parser is not used again."""

@@ -23,6 +23,20 @@ _ENDED = 3
 class StrictParser:
     """Fills ``http1.parser.Parser`` but for ``cut``, which a subclass has."""
 
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_handler",
+        "_leading_line_skipped",
+        "_quick_max_bytes",
+        "_remaining",
+        "_scanner",
+        "_settings",
+        "_state",
+        "is_inside_message",
+        "pending_bytes",
+    )
+
     def __init__(self, handler: ParserHandler, settings: Http1Settings) -> None:
         self._handler = handler
         self._settings = settings
@@ -34,6 +48,10 @@ class StrictParser:
         self._leading_line_skipped = False
         self._remaining = 0
         self._chunked: ChunkedDecoder | None = None
+        # A head that ends within this many bytes cannot break a bound on its size.
+        self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes)
+        self.pending_bytes = 0
+        self.is_inside_message = False
 
     def cut(self, head: bytes) -> Headers:
         """Cut the field lines of a head.
@@ -49,32 +67,28 @@ class StrictParser:
     def feed(self, data: bytes) -> None:
         """Take bytes and call the handler, until the end of the current message."""
         if self._state == _HEAD:
-            self._feed_head(data)
+            if self._buffer:
+                self._feed_partial_head(data)
+            else:
+                self._feed_head(data)
         elif self._state == _LENGTH:
             self._feed_length(data)
         elif self._state == _CHUNKED:
             self._feed_chunked(data)
         else:
             self._buffer += data
+            self.pending_bytes = len(self._buffer)
 
     def next_message(self) -> bool:
-        """Go on with the bytes that were kept back after ``on_end``."""
-        data = self._buffer
+        """Go on with the bytes that were kept back after the end of a message."""
         self._state = _HEAD
         self._leading_line_skipped = False
-        if not data:
+        if not self.pending_bytes:
             return False
-        self._buffer = b""
+        data, self._buffer = self._buffer, b""
+        self.pending_bytes = 0
         self._feed_head(data)
         return True
-
-    def pending_bytes(self) -> int:
-        """How many bytes are kept back."""
-        return len(self._buffer) if self._state == _ENDED else 0
-
-    def is_inside_message(self) -> bool:
-        """Whether the first byte of a message has come and its last has not."""
-        return self._state in (_LENGTH, _CHUNKED) or (self._state == _HEAD and bool(self._buffer))
 
     def detach(self) -> bytes:
         """Give up the bytes after the head, on an upgrade."""
@@ -84,28 +98,30 @@ class StrictParser:
     # ---- heads
 
     def _feed_head(self, data: bytes) -> None:
-        if not self._buffer:
-            match = STRICT_HEAD.match(data)
-            if (
-                match is not None
-                and match.end() <= self._settings.head_max_bytes
-                and match.end(3) <= self._settings.request_line_max_bytes
-            ):
-                token, target, minor = match.groups()
-                self._take_head(data, match.end(), token, target, 1 if minor == b"1" else 0)
-                return
-        self._feed_partial_head(data)
+        match = STRICT_HEAD.match(data, 0, self._quick_max_bytes)
+        if match is None:
+            self._feed_partial_head(data)
+            return
+        token, target, minor = match.groups()
+        end = match.end()
+        if end == len(data):
+            self._take_head(data, b"", token, target, minor)
+        else:
+            self._take_head(data[:end], data[end:], token, target, minor)
 
     def _feed_partial_head(self, data: bytes) -> None:
+        """A head that comes in pieces, is large, or has a fault."""
+        self.is_inside_message = True
         data = self._buffer + data
+        self._buffer = data
         if not self._leading_line_skipped and data.startswith(b"\r"):
-            # RFC 9112 §2.2: at least one empty line before a request line is to be ignored; old clients send it after
-            # a body.
+            # RFC 9112 §2.2: at least one empty line before a request line is to be ignored; old clients send it after a
+            # body.
             if data == b"\r":
-                self._buffer = data
                 return
             if data.startswith(b"\r\n"):
                 self._leading_line_skipped = True
+                self.is_inside_message = False
                 self._buffer = b""
                 if len(data) > 2:
                     self._feed_head(data[2:])
@@ -114,39 +130,45 @@ class StrictParser:
             self._scanner = HeadScanner(self._settings)
         end = self._scanner.scan(data)
         if end < 0:
-            self._buffer = data
             return
         self._scanner = None
         self._buffer = b""
         match = STRICT_HEAD.match(data)
         if match is None or match.end() != end:
             raise RemoteProtocolError("the request head is malformed")
-        token, target, minor = match.groups()
-        self._take_head(data, end, token, target, 1 if minor == b"1" else 0)
+        self._take_head(data[:end], data[end:], *match.groups())
 
-    def _take_head(self, data: bytes, end: int, token: bytes, target: bytes, minor: int) -> None:
+    def _take_head(self, head: bytes, rest: bytes, token: bytes, target: bytes, minor: bytes) -> None:
         method = METHODS.get(token)
         if method is None:
             raise RemoteProtocolError("the method is not implemented", 501)
-        has_rest = end < len(data)
-        headers = self.cut(data[:end] if has_rest else data)
+        headers = self.cut(head)
         if len(headers) > self._settings.header_max_count:
             raise RemoteProtocolError("the request has too many fields", 431)
-        framing = self._handler.on_head(method, target, minor, headers)
+        framing = self._handler.on_head(method, target, 1 if minor == b"1" else 0, headers)
         if framing == 0:
-            self._end(data[end:] if has_rest else b"")
+            self._keep_back(rest)
             return
         self.head_with_body()
+        if framing == UPGRADED:
+            self._keep_back(rest)
+            return
+        self.is_inside_message = True
         if framing == CHUNKED:
             self._state = _CHUNKED
             self._chunked = ChunkedDecoder(self._handler, self._settings)
-        elif framing == UPGRADED:
-            self._state = _ENDED
         else:
             self._state = _LENGTH
             self._remaining = framing
-        if has_rest:
-            self.feed(data[end:])
+        if rest:
+            self.feed(rest)
+
+    def _keep_back(self, rest: bytes) -> None:
+        """The message is complete; what follows is not looked at yet."""
+        self._state = _ENDED
+        self.is_inside_message = False
+        self._buffer = rest
+        self.pending_bytes = len(rest)
 
     def head_with_body(self) -> None:
         """Called after ``cut`` when a body follows, which the library is not going to see."""
@@ -173,6 +195,5 @@ class StrictParser:
             self._end(data[end:])
 
     def _end(self, rest: bytes) -> None:
-        self._state = _ENDED
-        self._buffer = rest
+        self._keep_back(rest)
         self._handler.on_end()

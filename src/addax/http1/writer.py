@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from addax.asgi.service import Service
 from addax.core.errors import ClientDisconnected, LocalProtocolError
+from addax.core.headers import ResponseFields
 from addax.core.status import status_line
 from addax.core.wire import Host
 from addax.http1 import machine as state
@@ -29,7 +30,7 @@ from addax.http1.encode import (
     NO_BODY,
     UNTIL_CLOSE,
     DefaultFields,
-    ResponseHead,
+    choose_framing,
     field_block,
 )
 from addax.http1.machine import Machine
@@ -45,6 +46,29 @@ FILE_PIECE_BYTES = 262144
 class ResponseWriter:
     """Fills most of ``asgi.sinks.ResponseSink``; ``Http1Connection`` is the rest."""
 
+    __slots__ = (
+        "_body_left",
+        "_defaults",
+        "_drain_waiters",
+        "_expects_continue",
+        "_fields",
+        "_framing",
+        "_gathering",
+        "_host",
+        "_is_draining",
+        "_is_flush_due",
+        "_machine",
+        "_method",
+        "_minor",
+        "_out",
+        "_out_bytes",
+        "_service",
+        "_settings",
+        "_status",
+        "_trailers",
+        "is_writable",
+    )
+
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
         self._service = service
         self._settings = service.settings
@@ -56,7 +80,9 @@ class ResponseWriter:
         self._minor = 1
         self._expects_continue = False
         # Of its response.
-        self._head: ResponseHead | None = None
+        self._status = 200
+        #: Held until the framing is settled.
+        self._fields: ResponseFields | None = None
         self._framing = NO_BODY
         self._body_left = 0
         #: Field lines that follow the body, once the application has announced them.
@@ -78,7 +104,10 @@ class ResponseWriter:
 
     def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
         """Take the response head; it waits for the first body bytes, one turn of the loop at the most."""
-        self._head = ResponseHead(status, headers)
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise LocalProtocolError(f"status {status!r} is not an integer from 200 to 599")
+        self._fields = ResponseFields(headers)
+        self._status = status
         self._trailers = b"" if trailers else None
         self._machine.head_taken()
         if not self._gathering and not self._is_flush_due:
@@ -93,11 +122,18 @@ class ResponseWriter:
 
     def send_body(self, data: bytes, more: bool) -> None:
         """Send body bytes; with ``more`` False the response ends."""
-        held = self._machine.writing == state.WRITE_HELD
-        if held:
+        head = b""
+        if self._machine.writing == state.WRITE_HELD:
             self._settle_framing(None if more else len(data))
-        self._count_body(len(data), more)
-        self._write_body(self._encode_head() if held else b"", data, more)
+            self._count_body(len(data), more)
+            head = self._encode_head()
+        else:
+            self._count_body(len(data), more)
+        framing = self._framing
+        if framing == LENGTH and len(data) <= JOIN_MAX_BYTES:
+            self._write(head + data)
+        else:
+            self._write_body(head, data, more)
         if not more:
             self._end_response()
 
@@ -113,7 +149,11 @@ class ResponseWriter:
             if self._framing == CHUNKED:
                 self._write(b"%x\r\n" % count)
             self._write_gathered()
-            if not await self._host.send_file(file, offset, count):
+            try:
+                is_sent = await self._host.send_file(file, offset, count)
+            except ConnectionError as error:
+                raise ClientDisconnected("the client has disconnected") from error
+            if not is_sent:
                 await self._send_file_pieces(file, offset, count)
             if self._framing == CHUNKED:
                 self._write(b"\r\n")
@@ -164,29 +204,37 @@ class ResponseWriter:
         Args:
             whole_length: of the body if all of it is at hand, in bytes.
         """
-        head = self._head
-        assert head is not None
-        if self._trailers is not None:
-            whole_length = None
-        self._framing = head.framing(self._method, self._minor, whole_length)
-        self._body_left = head.content_length or 0
+        fields = self._fields
+        assert fields is not None
+        if fields.content_length is None and whole_length is not None and self._trailers is None:
+            fields.content_length = whole_length
+        self._framing = choose_framing(self._status, self._method, self._minor, fields.content_length)
+        self._body_left = fields.content_length or 0
 
     def _encode_head(self) -> bytes:
         """The held head as bytes; from here on the response is on the wire."""
-        head = self._head
-        assert head is not None
-        self._head = None
+        fields = self._fields
+        assert fields is not None
+        self._fields = None
         machine = self._machine
         # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
-        if head.close or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
+        if fields.close or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
             machine.forbid_reuse()
         persistence = b""
         if not machine.keep_alive:
             persistence = CLOSE_LINE
         elif self._minor == 0:
             persistence = KEEP_ALIVE_LINE
+        length = b""
+        if self._framing == CHUNKED:
+            length = b"transfer-encoding: chunked\r\n"
+        elif fields.content_length is not None and self._status != 204:
+            # RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
+            # […] 204". For HEAD and 304 it says what the length would have been.
+            length = b"content-length: %d\r\n" % fields.content_length
         machine.head_written()
-        return head.encode(self._framing, persistence, self._defaults)
+        defaults = self._defaults.lines(fields.special)
+        return b"".join((status_line(self._status), defaults, fields.lines, length, persistence, b"\r\n"))
 
     def _write_body(self, head: bytes, data: bytes, more: bool) -> None:
         """Body bytes in the response's framing, in one piece with the head where that is cheap."""
@@ -209,13 +257,12 @@ class ResponseWriter:
     def _count_body(self, count: int, more: bool) -> None:
         """Hold the application to the length that it announced: the peer counts on it (RFC 9112 §6.3)."""
         if self._framing == LENGTH:
-            self._body_left -= count
-            if self._body_left < 0:
+            left = self._body_left - count
+            if left < 0:
                 raise LocalProtocolError("the response body is longer than its content-length")
-            if not more and self._body_left > 0:
-                raise LocalProtocolError(
-                    f"the response body is {self._body_left} bytes shorter than its content-length"
-                )
+            if left > 0 and not more:
+                raise LocalProtocolError(f"the response body is {left} bytes shorter than its content-length")
+            self._body_left = left
         elif count and self._framing == NO_BODY and self._method != "HEAD":
             _logger.error(
                 "The application sent a body of %d bytes with a status that has none; it was left out.", count
@@ -258,7 +305,8 @@ class ResponseWriter:
         if self._machine.writing == state.WRITE_HELD:
             self._flush_head()
         self._gathering = False
-        self._write_gathered()
+        if self._out:
+            self._write_gathered()
 
     def _wake_drained(self) -> None:
         waiters, self._drain_waiters = self._drain_waiters, None

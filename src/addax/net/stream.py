@@ -18,13 +18,15 @@ from addax.core.errors import LocalProtocolError
 from addax.core.wire import Connection, Host, Peer
 from addax.http1.connection import Http1Connection
 from addax.http1.encode import DefaultFields
-from addax.net.timers import Wheel
+from addax.net.timers import NEVER, Wheel
 
 _logger = logging.getLogger("addax.error")
 
 #: After the last answer: how long the peer may be silent, and how long it may go on sending, in seconds.
 LINGER_SILENCE_S = 2.0
 LINGER_TOTAL_S = 10.0
+#: The same for both when the worker stops.
+LINGER_DRAIN_S = 0.5
 #: What one call of ``sendfile`` is given.
 SENDFILE_PIECE_BYTES = 262144
 
@@ -38,6 +40,19 @@ class Stream(asyncio.Protocol):
         wheel: watches the deadline.
     """
 
+    __slots__ = (
+        "_connection",
+        "_has_peer_ended",
+        "_is_closing",
+        "_is_reading_paused",
+        "_linger_until",
+        "_service",
+        "_transport",
+        "_wheel",
+        "deadline",
+        "looked_at",
+    )
+
     def __init__(self, service: Service, defaults: DefaultFields, wheel: Wheel) -> None:
         self._service = service
         self._wheel = wheel
@@ -49,7 +64,7 @@ class Stream(asyncio.Protocol):
         #: While lingering: until when at the most. What arrives is thrown away.
         self._linger_until = 0.0
         self.deadline: float | None = None
-        self.slot = -1
+        self.looked_at = NEVER
 
     # ---- asyncio.Protocol: what the loop tells
 
@@ -101,7 +116,7 @@ class Stream(asyncio.Protocol):
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> bool:
         """Send part of a file by ``sendfile(2)`` where the loop can."""
-        end = offset + count
+        begin, end = offset, offset + count
         while offset < end:
             piece = min(SENDFILE_PIECE_BYTES, end - offset)
             sending = self._service.loop.sendfile(self._transport, file, offset, piece, fallback=False)
@@ -110,6 +125,8 @@ class Stream(asyncio.Protocol):
                 # has the time in which a client must take some of what waits for it.
                 sent = await asyncio.wait_for(sending, self._service.settings.write_timeout_s)
             except (NotImplementedError, asyncio.SendfileNotAvailableError):
+                if offset > begin:
+                    raise
                 return False
             except asyncio.TimeoutError:
                 self.abort()
@@ -177,10 +194,10 @@ class Stream(asyncio.Protocol):
         """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``."""
         if self._is_closing:
             return
-        if when is None:
-            self.deadline = None
-        else:
+        if when is not None and when < self.looked_at:
             self._wheel.put(self, when)
+        else:
+            self.deadline = when
 
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand the transport over to another protocol."""
@@ -206,6 +223,9 @@ class Stream(asyncio.Protocol):
         """The worker stops: finish what is in progress, then close."""
         if not self._is_closing:
             self._connection.start_draining()
+        elif self._linger_until:
+            self._linger_until = clock.now() + LINGER_DRAIN_S
+            self._wheel.put(self, self._linger_until)
 
     def notify_disconnect(self) -> None:
         """The worker will not wait much longer: tell the request in progress."""

@@ -14,6 +14,8 @@ from addax.core import clock
 
 #: Seconds a slot covers, and so how late a deadline may be noticed.
 SLOT_S = 0.25
+#: When something is looked at that sits in no slot.
+NEVER = float("inf")
 
 
 class Timed(Protocol):
@@ -21,8 +23,9 @@ class Timed(Protocol):
 
     #: When to be called, on ``core.clock.now``; None: not at all.
     deadline: float | None
-    #: The slot that it sits in, or -1. The wheel's own note.
-    slot: int
+    #: When the wheel will look at it, or NEVER. The wheel's own note, but for one use: a deadline that is not earlier
+    #: than this may be set without telling the wheel.
+    looked_at: float
 
     def deadline_reached(self) -> None:
         """The deadline has passed."""
@@ -37,31 +40,27 @@ class Wheel:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._slots: dict[int, set[Timed]] = {}
+        #: By the moment at which a slot ends.
+        self._slots: dict[float, set[Timed]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def put(self, timed: Timed, deadline: float) -> None:
         """Set a deadline. Cheap when it is not earlier than the one before."""
         timed.deadline = deadline
-        slot = int(deadline / SLOT_S) + 1
-        if timed.slot >= 0:
-            if timed.slot <= slot:
-                return
-            self._discard(timed)
-        timed.slot = slot
-        members = self._slots.get(slot)
-        if members is None:
-            members = self._slots[slot] = set()
-        members.add(timed)
+        if deadline >= timed.looked_at:
+            return
+        self._discard(timed)
+        end = (int(deadline / SLOT_S) + 1) * SLOT_S
+        timed.looked_at = end
+        self._slots.setdefault(end, set()).add(timed)
         if self._timer is None:
             self._turn_later()
 
     def remove(self, timed: Timed) -> None:
         """Forget it."""
         timed.deadline = None
-        if timed.slot >= 0:
-            self._discard(timed)
-            timed.slot = -1
+        self._discard(timed)
+        timed.looked_at = NEVER
 
     def close(self) -> None:
         """Forget everything."""
@@ -71,9 +70,11 @@ class Wheel:
             self._timer = None
 
     def _discard(self, timed: Timed) -> None:
-        members = self._slots.get(timed.slot)
+        members = self._slots.get(timed.looked_at)
         if members is not None:
             members.discard(timed)
+            if not members:
+                del self._slots[timed.looked_at]
 
     def _turn_later(self) -> None:
         self._timer = self._loop.call_later(SLOT_S, self._turn)
@@ -85,11 +86,10 @@ class Wheel:
             self._turn_later()
 
     def turn(self, now: float) -> None:
-        """Look at every slot that has passed at ``now``."""
-        current = int(now / SLOT_S)
-        for slot in [slot for slot in self._slots if slot <= current]:
-            for timed in self._slots.pop(slot):
-                timed.slot = -1
+        """Look at every slot that has ended at ``now``."""
+        for end in [end for end in self._slots if end <= now]:
+            for timed in self._slots.pop(end):
+                timed.looked_at = NEVER
                 if timed.deadline is None:
                     continue
                 if timed.deadline > now:
