@@ -1,0 +1,46 @@
+"""Addax: an ASGI server.
+
+``addax.run("main:app")`` serves an application; ``Config`` and ``Server`` are for programs that embed one; ``main`` is
+the command line. All of it is imported on first use, so ``import addax`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from addax._version import __version__
+
+if TYPE_CHECKING:
+    from addax._run import run as run
+    from addax.cli import main as main
+    from addax.config.config import Config as Config
+    from addax.server.server import Server as Server
+
+__all__ = ["Config", "Server", "__version__", "main", "run"]
+
+_WHERE = {
+    "Config": "addax.config.config",
+    "Server": "addax.server.server",
+    "main": "addax.cli",
+    "run": "addax._run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or a submodule (``addax.config``), when it is first asked for."""
+    if name in _WHERE:
+        value = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = value
+        return value
+    if not name.startswith("_"):
+        try:
+            return import_module(f"addax.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"addax.{name}":
+                raise
+    raise AttributeError(f"module 'addax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,0 +1,114 @@
+"""Checks of all options together, and options from the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from addax.config.checks import (
+    CONTRADICTIONS,
+    as_flag,
+    as_parameter,
+    check,
+    misspelt_variables,
+    read_environment,
+    respell,
+)
+from addax.core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"uds": "x", "fd": 3}, "--uds: cannot be used together with --fd"),
+        ({"fd": 0, "reload": True}, "--fd: cannot be used together with --reload"),
+        ({"uds_mode": "660"}, "--uds-mode: has no effect without --uds"),
+        (
+            {"h11_max_incomplete_event_size": 1, "limit_head_size": 2},
+            "--h11-max-incomplete-event-size: is another name of --limit-head-size, and the two differ",
+        ),
+        (
+            {"lifespan": "on", "interface": "wsgi"},
+            "--lifespan: a WSGI application has no lifespan events, so 'on' does not go with --interface wsgi",
+        ),
+        (
+            {"forwarded_fields": ["host"], "proxy_headers": False},
+            "--forwarded-field: has no effect when --proxy-headers is switched off",
+        ),
+    ],
+)
+def test_contradiction_names_both_options(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(values, as_flag)
+    assert str(caught.value) == message
+
+
+def test_every_contradiction_is_tested_above() -> None:
+    assert len(CONTRADICTIONS) == 6
+
+
+def test_values_that_go_together_pass() -> None:
+    values = {"uds": "x", "uds_mode": "660", "h11_max_incomplete_event_size": 9, "limit_head_size": 9}
+    assert check(values) == values | {"uds_mode": 0o660}
+
+
+def test_names_are_spelled_as_their_user_does() -> None:
+    with pytest.raises(ConfigError, match=r"^reload_dirs: directory") as caught:
+        check({"reload_dirs": "/nowhere"}, as_parameter)
+    assert respell(caught.value, as_flag).option == "--reload-dir"
+    assert respell(ConfigError("--port", "x"), as_parameter).option == "port"
+    foreign = ConfigError("WEB_CONCURRENCY", "x")
+    assert respell(foreign, as_flag) is foreign
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("reload", True, "not available in addax"),
+        ("workers", 2, "2 is not available in addax"),
+        ("http2", True, "not available in addax"),
+        ("http", "zttp", "'zttp' is not available in addax"),
+        ("loop", "zuvloop", "'zuvloop' is not available in addax"),
+        ("ws", "wsproto", "'wsproto' is not available in addax"),
+        ("ssl_keyfile", "/nowhere/key.pem", "not available in addax"),
+        ("ssl_context_factory", print, "not available in addax"),
+        ("ssl_version", 16, "16 is not available in addax"),
+    ],
+)
+def test_what_is_not_there_yet_is_refused(name: str, value: object, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check({name: value})
+    assert caught.value.option == name
+    assert caught.value.reason.startswith(reason)
+    assert caught.value.reason.endswith(" yet")
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check({"ssl_keyfile_password": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_environment_is_read_by_the_table() -> None:
+    environ = {
+        "ADDAX_PORT": "1",
+        "ADDAX_ACCESS_LOG": "no",
+        "ADDAX_HEADERS": "X-A:1  X-B:2",
+        "ADDAX_RELOAD_DIRS": os.pathsep.join(["/a b", "", "/c"]),
+        "ADDAX_HOST": "",
+        "ADDAX_CALLBACK_NOTIFY": "x",
+        "PORT": "2",
+    }
+    assert read_environment(environ) == {
+        "port": "1",
+        "access_log": "no",
+        "headers": ["X-A:1", "X-B:2"],
+        "reload_dirs": ["/a b", "/c"],
+    }
+
+
+def test_misspelt_variables_are_found() -> None:
+    environ = {"ADDAX_PROT": "1", "ADDAX_PORT": "1", "ADDAX_APP": "x", "ADDAX_HOME_BREW": "1", "ADAX_PORT": "1"}
+    assert misspelt_variables(environ) == [("ADDAX_PROT", "ADDAX_PORT")]
