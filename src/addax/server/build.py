@@ -1,0 +1,69 @@
+"""The only place that wires objects: settings and an application become what makes the protocol of each connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+from addax.asgi.proxy_headers import ProxyRules
+from addax.asgi.service import Service
+from addax.asgi.state import ServerState
+from addax.core.registry import PARSERS, resolve
+from addax.core.settings import LogSettings, Settings
+from addax.core.types import ASGIApp
+from addax.http1.encode import DefaultFields
+from addax.net.stream import Stream
+from addax.net.timers import Wheel
+from addax.observe.access import AccessLog
+
+
+class Assembly:
+    """What one worker serves with.
+
+    Args:
+        settings: everything that was configured.
+        app: the ASGI 3 application.
+        state: the worker's counters.
+        lifespan_state: what the application's startup left for its requests.
+        loop: the running event loop.
+
+    Raises:
+        ConfigError: the HTTP parser or a trusted address cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: ASGIApp,
+        state: ServerState,
+        lifespan_state: dict[str, object],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        _name, parser = resolve("--http", settings.http, PARSERS)
+        self.wheel = Wheel(loop)
+        self.defaults = DefaultFields(settings.http1)
+        self.service = Service(
+            app=app,
+            settings=settings.http1,
+            loop=loop,
+            parser=parser,
+            state=state,
+            lifespan_state=lifespan_state,
+            access=_make_access_log(settings.log),
+            proxy=ProxyRules(settings.proxy) if settings.proxy.enabled else None,
+        )
+
+    def make_protocol(self) -> asyncio.Protocol:
+        """Make the protocol of one accepted connection."""
+        return Stream(self.service, self.defaults, self.wheel)
+
+    def close(self) -> None:
+        """Stop the clock work; no connection is left."""
+        self.wheel.close()
+
+
+def _make_access_log(settings: LogSettings) -> AccessLog | None:
+    # Asked once: with nobody to read them, not even the times of a request are taken.
+    if not settings.access_log:
+        return None
+    log = AccessLog()
+    return log if log.is_enabled() else None

@@ -1,0 +1,359 @@
+"""One serving process: start, serve, drain, stop.
+
+Used by ``addax.run`` and the command line, by worker processes, and by programs that embed a server. Nothing here exits
+the process or prints; whoever calls decides what a failed start means. The names of ``Server`` are those that embedders
+of uvicorn use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from addax.asgi.lifespan import Lifespan
+from addax.asgi.state import ServerState, ShutdownNotice
+from addax.core.errors import StartupError
+from addax.core.settings import Settings
+from addax.net import listen
+from addax.net.listen import Listener
+from addax.server import accepting, banner, build, run_loop, signals
+from addax.server.drain import Drain
+from addax.server.embedding import EmbeddableServer
+from addax.server.stopping import outlast_cancellation
+
+if TYPE_CHECKING:
+    from addax.config.config import Config
+
+logger = logging.getLogger("addax.error")
+
+#: How often ``on_tick`` is called, in seconds, where somebody wants it to be.
+TICK_S = 0.1
+_TICK_WRAP_COUNT = 864000
+
+
+class Server(EmbeddableServer):
+    """Serve one application.
+
+    Subclasses may override ``startup``, ``main_loop``, ``on_tick``, ``shutdown``, ``capture_signals`` and
+    ``handle_exit``, and may define ``install_signal_handlers``. With ``on_tick`` overridden or ``callback_notify``
+    configured the server wakes up every ``TICK_S``; otherwise it sleeps until something happens.
+
+    Args:
+        config: what to serve, where and how.
+        handle_signals: take SIGINT, SIGTERM (and SIGHUP, SIGBREAK) while serving in the main thread. With False the
+            program around the server keeps its own handlers and sets ``should_exit``.
+    """
+
+    def __init__(self, config: Config, *, handle_signals: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.server_state = ServerState()
+        self.lifespan: Lifespan | None = None
+        #: The loop's servers, one for each address.
+        self.servers: list[asyncio.AbstractServer] = []
+        #: When ``callback_notify`` was last called, in seconds since the epoch.
+        self.last_notified = 0.0
+        self._handles_signals = handle_signals
+        self._captured_signals: list[int] = []
+        self._settings: Settings = Settings()
+        self._assembly: build.Assembly | None = None
+        self._listener: Listener | None = None
+
+    @functools.cached_property
+    def limit_max_requests(self) -> int | None:
+        """After how many requests to stop, the jitter included; None: never."""
+        limit = self.config.limit_max_requests
+        if limit is None:
+            return None
+        return limit + random.randint(0, self.config.limit_max_requests_jitter)
+
+    # ---- the whole life
+
+    def run(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Serve in a new event loop until something asks for a stop.
+
+        If the server could not start, that was logged, ``started`` is False and ``startup_error`` says why.
+
+        Args:
+            sockets: listen on these instead of what the config says.
+
+        Raises:
+            KeyboardInterrupt: after a graceful stop by SIGINT.
+        """
+        loop_factory = self.config.get_loop_factory()
+        run_loop.run(self.serve(sockets=sockets), loop_factory)
+
+    async def serve(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Serve in the running event loop; otherwise as ``run``.
+
+        Cancelling it stops the server: requests in progress get a second, the application's shutdown runs.
+        """
+        with self.capture_signals():
+            await self._serve(sockets)
+
+    async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
+        failure: BaseException | None = None
+        self._note_begin()
+        try:
+            await self._live(sockets)
+        except BaseException as error:
+            failure = error
+            if self.started or not isinstance(error, StartupError):
+                raise
+        finally:
+            self._note_end(failure)
+
+    async def _live(self, sockets: Sequence[socket.socket] | None) -> None:
+        self._stop.attach(asyncio.get_running_loop())
+        if self.server_state.shutdown.is_set():
+            # A second life of the same server.
+            self.server_state.shutdown = ShutdownNotice()
+        self._load()
+        logger.info("Started server process [%d]", os.getpid(), extra={"color_message": _PROCESS % "Started"})
+        try:
+            await self.startup(sockets=sockets)
+            self._note_started()
+            if not self.should_exit:
+                await self.main_loop()
+        except GeneratorExit:
+            # Thrown away together with its loop: nothing can be waited for any more.
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self._stop.is_asked = self._stop.is_urgent = True
+            await self._end_in_any_case(sockets)
+            raise
+        await self._end_in_any_case(sockets)
+
+    async def _end_in_any_case(self, sockets: Sequence[socket.socket] | None) -> None:
+        # In a task of its own: whatever happens to this one, the application is told to shut down.
+        ending = asyncio.get_running_loop().create_task(self._end(sockets), name="addax shutdown")
+        await outlast_cancellation(ending, self._stop)
+
+    def _load(self) -> None:
+        if not self.config.loaded:
+            with _logged():
+                self.config.load()
+        self._settings = self.config.settings()
+        assert self.config.lifespan_class is not None
+        self.lifespan = self.config.lifespan_class(self.config)
+        self.server_state.default_headers = list(self.config.encoded_headers)
+
+    async def _end(self, sockets: Sequence[socket.socket] | None) -> None:
+        try:
+            if self.started:
+                await self.shutdown(sockets=sockets)
+        finally:
+            # Again, because a subclass's shutdown may have left any of it out; what is done is not done twice.
+            self._close_listeners()
+            if self.lifespan is not None:
+                await self.lifespan.shutdown()
+            if self._assembly is not None:
+                self._assembly.close()
+        if self.started:
+            logger.info("Finished server process [%d]", os.getpid(), extra={"color_message": _PROCESS % "Finished"})
+
+    # ---- start
+
+    async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Start the application, then listen. If a stop is asked for meanwhile, do not listen any more.
+
+        Args:
+            sockets: listen on these instead of what the config says.
+
+        Raises:
+            StartupError: the application refused to start, or the address cannot be had; it was logged.
+        """
+        targets: list[listen.Target] = []
+        if sockets is None:
+            with _logged():
+                targets = await self._resolve()
+                # Before an application is started, perhaps for minutes, that could not be served anyway.
+                listen.check_free(self._settings.listen, targets)
+        await self._start_application()
+        if self.should_exit:
+            return
+        with _logged():
+            self._listener = (
+                listen.open_listener(self._settings.listen, targets) if sockets is None else Listener(sockets)
+            )
+        await self._open_servers(self._listener)
+        if sockets is None:
+            scheme = "https" if self.config.is_ssl else "http"
+            banner.log_running(logger, self._settings.listen, scheme, self.addresses)
+        self.started = True
+
+    async def _resolve(self) -> list[listen.Target]:
+        settings = self._settings.listen
+        if listen.needs_lookup(settings):
+            return await asyncio.get_running_loop().run_in_executor(None, listen.resolve, settings)
+        return listen.resolve(settings)
+
+    async def _start_application(self) -> None:
+        """Wait for the application's startup; a second signal gives it up."""
+        assert self.lifespan is not None
+        starting = asyncio.get_running_loop().create_task(self.lifespan.startup(), name="addax startup")
+        starting.add_done_callback(lambda _: self._stop.wake())
+        try:
+            await self._watch_startup(starting)
+        except asyncio.CancelledError:
+            starting.cancel()
+            await asyncio.wait({starting})
+            raise
+        if starting.cancelled():
+            raise StartupError("stopped during the application's startup")
+        starting.result()
+
+    async def _watch_startup(self, starting: asyncio.Task[None]) -> None:
+        was_told = False
+        while not starting.done():
+            if self._stop.is_urgent:
+                starting.cancel()
+                await asyncio.wait({starting})
+            else:
+                if self.should_exit and not was_told:
+                    was_told = True
+                    logger.info("Waiting for application startup to end before stopping. (CTRL+C to give it up)")
+                await self._stop.wait()
+
+    async def _open_servers(self, listener: Listener) -> None:
+        assert self.lifespan is not None
+        self.addresses = listener.addresses
+        self._assembly = build.Assembly(
+            self._settings,
+            self.config.loaded_app,
+            self.server_state,
+            self.lifespan.state,
+            asyncio.get_running_loop(),
+        )
+        self.servers = []
+        for sock in listener.sockets:
+            self.servers.append(
+                await accepting.open_server(self._assembly.make_protocol, sock, self._settings.listen.backlog)
+            )
+
+    # ---- serve
+
+    async def main_loop(self) -> None:
+        """Return when the server is to stop."""
+        self.server_state.requests_limit = self.limit_max_requests
+        self.server_state.on_limit = self._stop.wake
+        if self._wants_ticks():
+            await self._tick()
+        else:
+            while not self._is_exit_due():
+                await self._stop.wait()
+
+    def _wants_ticks(self) -> bool:
+        own = getattr(self.on_tick, "__func__", None)
+        return own is not Server.on_tick or self.config.callback_notify is not None
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % _TICK_WRAP_COUNT
+            await self._stop.wait(loop.time() + TICK_S)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called every ``TICK_S``, if a subclass overrides it or ``callback_notify`` is configured.
+
+        Args:
+            counter: the number of this call.
+
+        Returns:
+            Whether to stop.
+        """
+        notify = self.config.callback_notify
+        if notify is not None and counter % 10 == 0:
+            now = time.time()
+            if now - self.last_notified > self.config.timeout_notify:
+                self.last_notified = now
+                await notify()
+        return self._is_exit_due()
+
+    def _is_exit_due(self) -> bool:
+        if self.should_exit:
+            return True
+        limit = self.limit_max_requests
+        if limit is None or self.server_state.total_requests < limit:
+            return False
+        logger.info("Maximum request limit of %d exceeded. Terminating process.", limit)
+        return True
+
+    # ---- stop
+
+    async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Stop listening, let what is in progress end, shut the application down.
+
+        Args:
+            sockets: what ``startup`` was called with; they are closed.
+        """
+        logger.info("Shutting down")
+        self.server_state.shutdown.set()
+        worker = self._settings.worker
+        try:
+            await self._stop_accepting()
+            drain = Drain(self.server_state, self._stop, worker.graceful_timeout_s, worker.notice_timeout_s)
+            await drain.run()
+        finally:
+            self._close_listeners()
+            if self.lifespan is not None:
+                await self.lifespan.shutdown()
+
+    async def _stop_accepting(self) -> None:
+        listener, assembly = self._listener, self._assembly
+        if listener is not None and assembly is not None:
+            listener.remove_file()
+            await accepting.close_servers(self.servers, listener.sockets, assembly.make_protocol)
+
+    def _close_listeners(self) -> None:
+        for server in self.servers:
+            server.close()
+        if self._listener is not None:
+            self._listener.close()
+
+    # ---- signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals that stop a server while the block runs; raise again at its end what was taken.
+
+        Does nothing outside the main thread, with ``handle_signals=False``, and where a subclass or the instance
+        defines ``install_signal_handlers``: that is called instead.
+        """
+        install = getattr(self, "install_signal_handlers", None)
+        if install is not None:
+            install()
+        elif self._handles_signals:
+            with signals.capture(self.handle_exit, self._captured_signals):
+                yield
+            return
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal: the first stops gracefully, the second shortens the wait, the third cancels what runs."""
+        self._captured_signals.append(sig)
+        self._stop.escalate()
+
+
+_PROCESS = "%s server process [\x1b[36m%%d\x1b[0m]"
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Log why the server cannot start. The application's own reasons are logged by ``asgi.lifespan``."""
+    try:
+        yield
+    except StartupError as error:
+        logger.error("%s", error)
+        raise
