@@ -241,7 +241,7 @@ class FakeServer:
     """Stands in for Server: notes its Config, and ends as it was told to."""
 
     made: list[Config]
-    started = True
+    startup_error: BaseException | None = None
     raises: BaseException | None = None
 
     def __init__(self, config: Config) -> None:

@@ -49,7 +49,18 @@ def test_asterisk_form_is_for_options_only():
 
 @pytest.mark.parametrize(
     "target",
-    [b"a", b"a:80", b"?x", b"/a#b", b"http:///x", b"http://u@h/", b"http://u:p@h/", b"ftp://a/", b"http:/a", b"http://a:x/"],
+    [
+        b"a",
+        b"a:80",
+        b"?x",
+        b"/a#b",
+        b"http:///x",
+        b"http://u@h/",
+        b"http://u:p@h/",
+        b"ftp://a/",
+        b"http:/a",
+        b"http://a:x/",
+    ],
 )
 def test_other_forms_are_refused(target: bytes):
     with pytest.raises(RemoteProtocolError) as caught:

@@ -23,18 +23,18 @@ BARE = DefaultFields(Http1Settings(date_header=False, server_header=False))
 @pytest.mark.parametrize(
     ("status", "method", "minor", "length", "framing"),
     [
-        (200, "GET", 1, None, CHUNKED),
-        (200, "GET", 0, None, UNTIL_CLOSE),
+        (200, "GET", 1, -1, CHUNKED),
+        (200, "GET", 0, -1, UNTIL_CLOSE),
         (200, "GET", 1, 5, LENGTH),
         (200, "GET", 0, 5, LENGTH),
         (200, "HEAD", 1, 7, NO_BODY),
-        (200, "HEAD", 0, None, NO_BODY),
+        (200, "HEAD", 0, -1, NO_BODY),
         (204, "GET", 1, 0, NO_BODY),
-        (204, "GET", 1, None, NO_BODY),
+        (204, "GET", 1, -1, NO_BODY),
         (304, "GET", 1, 7, NO_BODY),
     ],
 )
-def test_framing(status: int, method: str, minor: int, length: int | None, framing: int):
+def test_framing(status: int, method: str, minor: int, length: int, framing: int):
     assert choose_framing(status, method, minor, length) == framing
 
 

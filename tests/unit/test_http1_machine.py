@@ -10,16 +10,16 @@ from addax.http1 import machine as m
 from addax.http1.machine import Machine, StateError
 
 READING = (m.READ_IDLE, m.READ_BODY, m.READ_DONE, m.READ_CLOSED)
-WRITING = (m.WRITE_IDLE, m.WRITE_HELD, m.WRITE_BODY, m.WRITE_DONE, m.WRITE_CLOSED)
+WRITING = (m.WRITE_IDLE, m.WRITE_BODY, m.WRITE_DONE, m.WRITE_CLOSED)
 
 # event → {(reading, writing) it may come in: (reading, writing) afterwards}; None stands for any and for unchanged.
 TRANSITIONS = {
     "head_read_with_body": {(m.READ_IDLE, m.WRITE_IDLE): (m.READ_BODY, None)},
     "head_read_without_body": {(m.READ_IDLE, m.WRITE_IDLE): (m.READ_DONE, None)},
     "request_read": {(m.READ_BODY, None): (m.READ_DONE, None), (m.READ_DONE, None): (m.READ_DONE, None)},
-    "head_taken": {(None, m.WRITE_IDLE): (None, m.WRITE_HELD)},
-    "head_written": {(None, m.WRITE_HELD): (None, m.WRITE_BODY)},
+    "head_written": {(None, m.WRITE_IDLE): (None, m.WRITE_BODY)},
     "response_written": {(None, m.WRITE_BODY): (None, m.WRITE_DONE)},
+    "whole_response_written": {(None, m.WRITE_IDLE): (None, m.WRITE_DONE)},
     "stop_reading": {(None, None): (m.READ_CLOSED, None)},
     "stop_writing": {(None, None): (None, m.WRITE_CLOSED)},
     "take_next": {(m.READ_DONE, m.WRITE_DONE): (m.READ_IDLE, m.WRITE_IDLE)},
@@ -64,9 +64,7 @@ def test_every_event_in_every_state(event: str, reading: int, writing: int):
 def test_reuse_is_never_allowed_again():
     machine = Machine()
     machine.head_read(False, False)
-    machine.head_taken()
-    machine.head_written()
-    machine.response_written()
+    machine.whole_response_written()
     assert not machine.can_take_next()
     with pytest.raises(StateError):
         machine.take_next()
@@ -84,7 +82,6 @@ def test_an_error_can_be_told_until_the_head_is_on_the_wire():
     assert machine.is_idle()
     assert machine.can_answer()
     machine.head_read(True, True)
-    machine.head_taken()
     assert machine.can_answer()
     assert not machine.is_idle()
     machine.head_written()

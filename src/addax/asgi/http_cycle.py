@@ -205,7 +205,20 @@ class HttpCycle:
             self._sink.send_body(data, False)
             return SENT
         if kind == "http.response.start" and self._phase == EXPECT_START:
-            return self._send_start(message)
+            try:
+                status = message["status"]
+            except KeyError:
+                raise LocalProtocolError("http.response.start without 'status'") from None
+            headers = message.get("headers", ())
+            if self._is_recorded:
+                # An iterator can be read only once.
+                headers = self.response_headers = list(headers)
+            trailers = bool(message.get("trailers", False))
+            self._sink.send_head(status, headers, trailers)
+            self._has_trailers = trailers
+            self._phase = EXPECT_BODY
+            self.status = status
+            return SENT
         return self._send_rare(kind, message)
 
     # ---- receive
@@ -256,22 +269,6 @@ class HttpCycle:
                     future.set_result(None)
 
     # ---- send
-
-    def _send_start(self, message: Message) -> Awaitable[None]:
-        try:
-            status = message["status"]
-        except KeyError:
-            raise LocalProtocolError("http.response.start without 'status'") from None
-        headers = message.get("headers", ())
-        if self._is_recorded:
-            # An iterator can be read only once.
-            headers = self.response_headers = list(headers)
-        trailers = bool(message.get("trailers", False))
-        self._sink.send_head(status, headers, trailers)
-        self._has_trailers = trailers
-        self._phase = EXPECT_BODY
-        self.status = status
-        return SENT
 
     def _send_more(self, data: bytes, message: Message) -> Awaitable[None]:
         """Body bytes after which something follows."""

@@ -21,9 +21,8 @@ class Sent:
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        """End at once."""
-        return _EXHAUSTED
+    #: A method of the iterator and not of this class: awaiting calls no Python function.
+    __await__ = _EXHAUSTED.__iter__
 
     def send(self, value: Any) -> NoReturn:
         """As a coroutine that ends."""

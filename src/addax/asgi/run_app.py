@@ -35,7 +35,11 @@ async def run_http(app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: Se
         if result is not None or not cycle.is_ended():
             _check_return(result, cycle, sink)
     finally:
-        state.request_ended(cycle.task)
+        state.active_requests -= 1
+        if cycle.task is not None:
+            state.tasks.discard(cycle.task)
+        if state.active_requests == 0 and state.on_quiet is not None:
+            state.on_quiet()
 
 
 def _check_return(result: Any, cycle: HttpCycle, sink: ResponseSink) -> None:

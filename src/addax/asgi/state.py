@@ -50,22 +50,9 @@ class ServerState:
         self.requests_limit: int | None = None
         self.on_limit: Callable[[], None] | None = None
 
-    def request_ended(self, task: asyncio.Task[Any] | None) -> None:
-        """The application has returned from one request.
-
-        Args:
-            task: what it ran in, if it was ever put into ``tasks``.
-        """
-        self.active_requests -= 1
-        if task is not None:
-            self.tasks.discard(task)
-        if self.on_quiet is not None and self.active_requests == 0:
-            self.on_quiet()
-
-    def response_ended(self) -> None:
-        """One response has been written, or broken off."""
-        self.total_requests += 1
-        if self.total_requests == self.requests_limit and self.on_limit is not None:
+    def limit_reached(self) -> None:
+        """As many responses as ``requests_limit`` have been written, or broken off."""
+        if self.on_limit is not None:
             self.on_limit()
 
     def connection_lost(self, connection: Any) -> None:

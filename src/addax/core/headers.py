@@ -172,17 +172,10 @@ def _body_length(minor: int, length: bytes | None, coding: bytes | None) -> int:
         return CHUNKED_LENGTH
     if length is None:
         return 0
-    if not is_decimal(length):
+    # ``int`` alone takes "+5", "5_0" and " 5", each of which was a smuggling bug in some server.
+    if not length.isdigit() or len(length) > _DIGITS_MAX:
         raise RemoteProtocolError("Content-Length is not one decimal number")
     return int(length)
-
-
-def is_decimal(value: bytes) -> bool:
-    """Whether this is a number of ASCII digits, and no larger than fits a signed 64-bit integer.
-
-    ``int`` alone takes "+5", "5_0", " 5" and Arabic digits, each of which was a smuggling bug in some server.
-    """
-    return value.isdigit() and len(value) <= _DIGITS_MAX
 
 
 # ---- what the application sends -------------------------------------------------------------------------------------
@@ -248,53 +241,51 @@ def check_value(name: bytes, value: bytes) -> None:
         raise LocalProtocolError(f"value {value!r} of header {name!r} has a control character (RFC 9110 §5.5)")
 
 
-class ResponseFields:
-    """Field lines of a response, checked, and what they say to the server.
+#: Field lines of a response, checked and with their line ends; the content length in bytes as the application said it, or
+#: -1; and bits: ``1 << kind`` for each special kind that came, and CLOSES. A tuple: one is made for every response.
+ResponseFields: TypeAlias = tuple[bytes, int, int]
+#: Bit: the application wants the connection closed.
+CLOSES = 1
 
-    Attributes:
-        lines: for the wire, each with its line end.
-        content_length: as the application said; None if it did not.
-        special: kinds that came, but for CONTENT_LENGTH, as bits ``1 << kind``.
-        close: the application wants the connection closed.
+
+def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
+    """Check the field lines of a response, encode those that are the application's to send, and note the others.
+
+    Raises:
+        LocalProtocolError: a name or value that HTTP does not allow, or a length that contradicts itself.
     """
-
-    __slots__ = ("close", "content_length", "lines", "special")
-
-    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.content_length: int | None = None
-        self.close = False
-        self.special = 0
-        lines: list[bytes] = []
-        names = _names
-        for name, value in headers:
-            field = names.get(name)
-            if field is None:
-                field = _new_field_name(name)
-            if field.kind == CONTENT_LENGTH:
-                self._take_content_length(value)
+    content_length = -1
+    special = 0
+    lines: list[bytes] = []
+    for name, value in headers:
+        field = _names.get(name)
+        if field is None:
+            field = _new_field_name(name)
+        kind = field.kind
+        if kind == CONTENT_LENGTH:
+            length = _content_length(value)
+            if content_length >= 0 and content_length != length:
+                raise LocalProtocolError(f"two content-length fields: {content_length} and {length}")
+            content_length = length
+            continue
+        # Printable as Latin-1 is what nearly all values are, and the cheapest thing to ask.
+        if type(value) is not bytes or not str(value, "latin-1").isprintable():
+            check_value(name, value)
+        if kind != ORDINARY:
+            special |= 1 << kind
+            if kind == CONNECTION and b"close" in tokens(value):
+                special |= CLOSES
+            if kind not in (DATE, SERVER):
+                # "The server must ignore" Transfer-Encoding: ASGI, http.response.start. Framing and the hop are its own.
                 continue
-            # Printable as Latin-1 is what nearly all values are, and the cheapest thing to ask.
-            if type(value) is not bytes or not str(value, "latin-1").isprintable():
-                check_value(name, value)
-            if field.kind == ORDINARY or self._take_special(field.kind, value):
-                lines.append(field.prefix + value)
-        lines.append(b"")
-        self.lines = b"\r\n".join(lines)
+        lines.append(field.prefix + value)
+    lines.append(b"")
+    return b"\r\n".join(lines), content_length, special
 
-    def _take_content_length(self, value: bytes) -> None:
-        if type(value) is not bytes:
-            check_value(b"content-length", value)
-        if not is_decimal(value):
-            raise LocalProtocolError(f"content-length {value!r} is not one decimal number")
-        length = int(value)
-        if self.content_length is not None and self.content_length != length:
-            raise LocalProtocolError(f"two content-length fields: {self.content_length} and {length}")
-        self.content_length = length
 
-    def _take_special(self, kind: int, value: bytes) -> bool:
-        """Note a field that the server decides about; whether its line is sent as it is."""
-        self.special |= 1 << kind
-        if kind == CONNECTION:
-            self.close = self.close or b"close" in tokens(value)
-        # "The server must ignore" Transfer-Encoding: ASGI, http.response.start. Framing and the hop are the server's.
-        return kind in (DATE, SERVER)
+def _content_length(value: bytes) -> int:
+    if type(value) is not bytes:
+        check_value(b"content-length", value)
+    if not value.isdigit() or len(value) > _DIGITS_MAX:
+        raise LocalProtocolError(f"content-length {value!r} is not one decimal number")
+    return int(value)

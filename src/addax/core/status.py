@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from addax.core.errors import LocalProtocolError
-
 #: Reason phrases by code; unknown codes have an empty one, which RFC 9112 §4 allows.
 PHRASES: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 # The standard library renamed these between Python versions; the wire should not depend on that.
@@ -16,21 +14,10 @@ PHRASES.update(
     {413: "Content Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 )
 
-_LINES: dict[int, bytes] = {
+#: Status lines with their line ends, for example ``b"HTTP/1.1 200 OK\\r\\n"``.
+STATUS_LINES: dict[int, bytes] = {
     code: b"HTTP/1.1 %d %b\r\n" % (code, PHRASES.get(code, "").encode("ascii")) for code in range(100, 600)
 }
-
-
-def status_line(status: int) -> bytes:
-    """The status line with its line end, for example ``b"HTTP/1.1 200 OK\\r\\n"``.
-
-    Raises:
-        LocalProtocolError: not an integer from 100 to 599.
-    """
-    line = _LINES.get(status)
-    if line is None:
-        raise LocalProtocolError(f"status {status!r} is not an integer from 100 to 599")
-    return line
 
 
 def may_have_body(status: int) -> bool:

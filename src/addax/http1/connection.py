@@ -23,7 +23,7 @@ from addax.asgi.scope import ScopeFactory
 from addax.asgi.service import Service
 from addax.core import clock
 from addax.core.errors import RemoteProtocolError
-from addax.core.headers import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, read_request_head
+from addax.core.headers import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, RequestHead, read_request_head
 from addax.core.target import parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
@@ -60,6 +60,7 @@ class Http1Connection(ResponseWriter):
         "_has_begun",
         "_host",
         "_idle_since",
+        "_last_head",
         "_is_app_due",
         "_is_eof",
         "_is_reading_paused",
@@ -73,6 +74,7 @@ class Http1Connection(ResponseWriter):
         super().__init__(service, defaults)
         self._parser: Any = service.parser(self, service.settings)
         self._cycle: HttpCycle | None = None
+        self._last_head: RequestHead = (0, 0)
         self._is_app_due = False
         self._body_count = 0
         self._discarded = 0
@@ -98,23 +100,34 @@ class Http1Connection(ResponseWriter):
     def receive_data(self, data: bytes) -> None:
         """Bytes from the peer; never raises."""
         machine = self._machine
-        if machine.reading == state.READ_CLOSED:
+        reading = machine.reading
+        if reading == state.READ_CLOSED:
             return
         parser = self._parser
-        was_inside_head = machine.reading == state.READ_IDLE and parser.is_inside_message
+        was_inside_head = False
         self._gathering = True
-        try:
-            parser.feed(data)
-        except RemoteProtocolError as error:
-            self._refuse(error)
+        if reading == state.READ_DONE:
+            parser.keep(data)
+        else:
+            was_inside_head = reading == state.READ_IDLE and parser.is_inside_message
+            try:
+                parser.feed(data)
+            except RemoteProtocolError as error:
+                self._refuse(error)
         if self._is_app_due:
             self._start()
         if machine.reading != state.READ_IDLE:
             self._advance()
-        self._stop_gathering()
+        if self._fields is not None:
+            self._flush_head()
+        self._gathering = False
+        if self._out:
+            self._write_gathered()
         if machine.reading != state.READ_IDLE:
             self._watch_request()
-        elif not was_inside_head and parser.is_inside_message:
+        elif not parser.is_inside_message:
+            self._watch_idle()
+        elif not was_inside_head:
             self._watch_head()
 
     def receive_eof(self) -> bool:
@@ -202,9 +215,12 @@ class Http1Connection(ResponseWriter):
 
     # ---- ParserHandler: what the parser cuts
 
-    def on_head(self, method: str, target: bytes, minor: int, headers: Headers) -> int:
+    def on_head(self, method: str, target: bytes, minor: int, headers: Headers, is_repeated: bool) -> int:
         """A request head: decide what it means and make its cycle."""
-        body_length, flags = read_request_head(minor, headers)
+        if is_repeated:
+            body_length, flags = self._last_head
+        else:
+            body_length, flags = self._last_head = read_request_head(minor, headers)
         target_parts = parse_target(method, target)
         if target_parts[3] is not None:
             _replace_host(headers, target_parts[3])
@@ -270,12 +286,11 @@ class Http1Connection(ResponseWriter):
         """Begin another exchange, which may have been pipelined already."""
         self._machine.take_next()
         self._cycle = None
-        now = self._idle_since = clock.now()
-        self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
-        try:
-            self._parser.next_message()
-        except RemoteProtocolError as error:
-            self._refuse(error)
+        if self._parser.pending_bytes:
+            try:
+                self._parser.next_message()
+            except RemoteProtocolError as error:
+                self._refuse(error)
 
     def _advance_later(self) -> None:
         # Not in the application's context, or the next request would begin with what this one has set.
@@ -293,6 +308,8 @@ class Http1Connection(ResponseWriter):
             self._watch_request()
         elif self._parser.is_inside_message:
             self._watch_head()
+        else:
+            self._watch_idle()
 
     def _close_when_over(self) -> None:
         machine = self._machine
@@ -309,6 +326,12 @@ class Http1Connection(ResponseWriter):
         self._machine.stop_reading()
         self._machine.stop_writing()
         self._host.close()
+
+    def _watch_idle(self) -> None:
+        """An exchange is over and no other has begun."""
+        if self._has_begun:
+            now = self._idle_since = clock.now()
+            self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
 
     def _watch_head(self) -> None:
         """A head has begun and is not complete: it has its time. What follows of it does not give it more."""
@@ -389,19 +412,29 @@ class Http1Connection(ResponseWriter):
 
     def _end_response(self) -> None:
         """The response's last byte was written: account for it and let the connection go on."""
-        machine = self._machine
-        machine.response_written()
         cycle = self._cycle
         assert cycle is not None
         cycle.end("completed")
         service = self._service
         if service.access is not None:
             service.access.record(cycle)
-        service.state.response_ended()
+        shared = service.state
+        shared.total_requests += 1
+        if shared.total_requests == shared.requests_limit:
+            shared.limit_reached()
         if self._is_reading_paused:
             self._resume_reading()
-        if not self._parser.pending_bytes and not self._is_eof and machine.can_take_next():
-            self._take_next()
+        machine = self._machine
+        if (
+            machine.reading == state.READ_DONE
+            and machine.keep_alive
+            and not self._parser.pending_bytes
+            and not self._is_eof
+        ):
+            machine.take_next()
+            self._cycle = None
+            if not self._gathering:
+                self._watch_idle()
         elif not self._gathering:
             # The application is still on the stack: a pipelined request must not start inside of this one.
             self._advance_later()
@@ -410,7 +443,10 @@ class Http1Connection(ResponseWriter):
         service = self._service
         if service.access is not None:
             service.access.record(cycle)
-        service.state.response_ended()
+        shared = service.state
+        shared.total_requests += 1
+        if shared.total_requests == shared.requests_limit:
+            shared.limit_reached()
 
     # ---- ends
 

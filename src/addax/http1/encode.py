@@ -15,9 +15,9 @@ from collections.abc import Iterable
 
 from addax.core import clock
 from addax.core.errors import LocalProtocolError
-from addax.core.headers import CONNECTION, DATE, SERVER, TRANSFER_ENCODING, ResponseFields
+from addax.core.headers import CONNECTION, DATE, SERVER, TRANSFER_ENCODING, encode_fields
 from addax.core.settings import Http1Settings
-from addax.core.status import may_have_body, status_line
+from addax.core.status import STATUS_LINES, may_have_body
 
 #: How a response body's end is told.
 NO_BODY = 0
@@ -34,6 +34,7 @@ KEEP_ALIVE_LINE = b"connection: keep-alive\r\n"
 
 _DATE_BIT = 1 << DATE
 _SERVER_BIT = 1 << SERVER
+_DATE_OR_SERVER_BITS = _DATE_BIT | _SERVER_BIT
 #: What only the server may say, and what has no meaning after a head (RFC 9110 §6.5.1).
 _HOP_BITS = 1 << TRANSFER_ENCODING | 1 << CONNECTION
 
@@ -58,9 +59,9 @@ class DefaultFields:
         """The field lines for this second.
 
         Args:
-            special: ``ResponseFields.special`` of the response.
+            special: the bits of ``core.headers.ResponseFields``.
         """
-        if special:
+        if special & _DATE_OR_SERVER_BITS:
             date = clock.date_line() if self._has_date and not special & _DATE_BIT else b""
             return date + (b"" if special & _SERVER_BIT else self._server) + self._extra
         second = int(time.time())
@@ -70,18 +71,18 @@ class DefaultFields:
         return self._lines
 
 
-def choose_framing(status: int, method: str, minor: int, content_length: int | None) -> int:
+def choose_framing(status: int, method: str, minor: int, content_length: int) -> int:
     """How the end of a response's body is told.
 
     Args:
         status: of the response.
         method: of the request.
         minor: of the request's version.
-        content_length: in bytes, if it is known.
+        content_length: in bytes, or -1 if it is not known.
     """
     if method == "HEAD" or not may_have_body(status):
         return NO_BODY
-    if content_length is not None:
+    if content_length >= 0:
         return LENGTH
     return CHUNKED if minor == 1 else UNTIL_CLOSE
 
@@ -92,10 +93,10 @@ def field_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     Raises:
         LocalProtocolError: a name or value that HTTP does not allow, or a field that only the server may send.
     """
-    fields = ResponseFields(headers)
-    if fields.content_length is not None or fields.special & _HOP_BITS:
+    lines, content_length, special = encode_fields(headers)
+    if content_length >= 0 or special & _HOP_BITS:
         raise LocalProtocolError("fields of framing and of the connection are not allowed here (RFC 9110 §6.5.1)")
-    return fields.lines
+    return lines
 
 
 def error_response(status: int, reason: str, is_head: bool, extra: bytes, defaults: DefaultFields) -> bytes:
@@ -110,7 +111,7 @@ def error_response(status: int, reason: str, is_head: bool, extra: bytes, defaul
     """
     body = reason.encode("utf-8")
     head = b"%bcontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n" % (
-        status_line(status) + defaults.lines(),
+        STATUS_LINES[status] + defaults.lines(),
         len(body),
         extra,
     )

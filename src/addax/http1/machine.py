@@ -4,11 +4,10 @@ connection may be used again. No I/O, no bytes; ``connection.py`` asks and tells
 ======== ============================================== ======= ===============================================
 Reading  the request                                    Writing the response
 ======== ============================================== ======= ===============================================
-IDLE     no head yet                                    IDLE    the application has not begun it
-BODY     head read, body on its way                     HELD    head taken, not on the wire yet
-DONE     read to its end                                BODY    head on the wire
-CLOSED   nothing is read any more                       DONE    written to its end
-                                                        CLOSED  nothing is written any more
+IDLE     no head yet                                    IDLE    nothing of it is on the wire
+BODY     head read, body on its way                     BODY    head on the wire
+DONE     read to its end                                DONE    written to its end
+CLOSED   nothing is read any more                       CLOSED  nothing is written any more
 ======== ============================================== ======= ===============================================
 
 Both sides DONE and ``keep_alive`` still true: the pair goes back to IDLE, IDLE and the next message may be looked at. A
@@ -23,10 +22,9 @@ READ_DONE = 2
 READ_CLOSED = 3
 
 WRITE_IDLE = 0
-WRITE_HELD = 1
-WRITE_BODY = 2
-WRITE_DONE = 3
-WRITE_CLOSED = 4
+WRITE_BODY = 1
+WRITE_DONE = 2
+WRITE_CLOSED = 3
 
 
 class StateError(AssertionError):
@@ -67,15 +65,9 @@ class Machine:
 
     # ---- events of the response
 
-    def head_taken(self) -> None:
-        """The application gave a response head."""
-        if self.writing != WRITE_IDLE:
-            raise StateError(f"head taken in {self.writing}")
-        self.writing = WRITE_HELD
-
     def head_written(self) -> None:
-        """The response head went to the wire."""
-        if self.writing != WRITE_HELD:
+        """The response head went to the wire, and the body will follow."""
+        if self.writing != WRITE_IDLE:
             raise StateError(f"head written in {self.writing}")
         self.writing = WRITE_BODY
 
@@ -83,6 +75,12 @@ class Machine:
         """The last byte of the response went to the wire."""
         if self.writing != WRITE_BODY:
             raise StateError(f"response ended in {self.writing}")
+        self.writing = WRITE_DONE
+
+    def whole_response_written(self) -> None:
+        """Head and body went to the wire in one piece."""
+        if self.writing != WRITE_IDLE:
+            raise StateError(f"whole response in {self.writing}")
         self.writing = WRITE_DONE
 
     def stop_writing(self) -> None:
@@ -102,7 +100,7 @@ class Machine:
 
     def can_answer(self) -> bool:
         """Whether nothing of a response is on the wire, so that an error can still be told."""
-        return self.writing <= WRITE_HELD
+        return self.writing == WRITE_IDLE
 
     def can_take_next(self) -> bool:
         """Whether the exchange is over and another may begin."""
@@ -110,7 +108,7 @@ class Machine:
 
     def take_next(self) -> None:
         """Begin another exchange."""
-        if not self.can_take_next():
+        if self.reading != READ_DONE or self.writing != WRITE_DONE or not self.keep_alive:
             raise StateError(f"next exchange in {self.reading}, {self.writing}, {self.keep_alive}")
         self.reading = READ_IDLE
         self.writing = WRITE_IDLE

@@ -4,8 +4,8 @@ A parser cuts; it decides nothing. Framing, keep-alive, limits on the body, Host
 ``core.headers`` and by ``http1.connection``, so every parser gives the same answers. ``StrictParser`` (reader.py) has
 all that is common to the parsers that come with addax; a foreign one may fill ``Parser`` from nothing.
 
-A parser handles one message at a time. After its end it keeps further bytes to itself until ``next_message`` is
-called: a pipelined request is not looked at while its predecessor is in progress.
+A parser handles one message at a time. After its end it keeps further bytes to itself until ``next_message`` is called:
+a pipelined request is not looked at while its predecessor is in progress.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UPGRADED = -2
 class ParserHandler(Protocol):
     """What a parser calls; filled by ``http1.connection.Http1Connection``."""
 
-    def on_head(self, method: str, target: bytes, minor: int, headers: Headers) -> int:
+    def on_head(self, method: str, target: bytes, minor: int, headers: Headers, is_repeated: bool) -> int:
         """A whole, well-formed request head.
 
         Args:
@@ -32,6 +32,8 @@ class ParserHandler(Protocol):
             target: request-target as sent, visible ASCII.
             minor: 0 or 1, of HTTP/1.x.
             headers: names lower-cased.
+            is_repeated: the field lines and the version are, to the byte, those of the message before on this
+                connection, so what they mean is known. False is always right.
 
         Returns:
             How the body is framed: its length in bytes (0: none, and no ``on_end`` either), CHUNKED, or UPGRADED.
@@ -68,11 +70,11 @@ class Parser(Protocol):
             RemoteProtocolError: and nothing else, whatever the bytes are. The parser is not used again after it.
         """
 
-    def next_message(self) -> bool:
-        """Go on with the bytes that were kept back after the end of a message.
+    def keep(self, data: bytes) -> None:
+        """Take bytes that came after the end of the current message, without looking at them."""
 
-        Returns:
-            True if there were any.
+    def next_message(self) -> None:
+        """Go on with the bytes that were kept back after the end of a message; there are some.
 
         Raises:
             RemoteProtocolError: as ``feed``.

@@ -7,12 +7,19 @@ a body passes through without a copy by the library.
 
 from __future__ import annotations
 
+import re
+
 from addax.core.errors import RemoteProtocolError
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.chunked import ChunkedDecoder
 from addax.http1.grammar import METHODS, STRICT_HEAD, HeadScanner
 from addax.http1.parser import CHUNKED, UPGRADED, ParserHandler
+
+#: A head up to this size is remembered for the next request; a longer one would cost an idle connection too much memory.
+REPEATED_MAX_BYTES = 2048
+
+_VERSION_1_1 = b"HTTP/1.1"
 
 _HEAD = 0
 _LENGTH = 1
@@ -27,6 +34,8 @@ class StrictParser:
         "_buffer",
         "_chunked",
         "_handler",
+        "_last_headers",
+        "_last_lines",
         "_leading_line_skipped",
         "_quick_max_bytes",
         "_remaining",
@@ -52,6 +61,10 @@ class StrictParser:
         self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes)
         self.pending_bytes = 0
         self.is_inside_message = False
+        #: Of the last head without a body: all from the end of its request line, and the field lines cut from that. One
+        #: client says the same of itself with every request, so the next head is likely to end in the same bytes.
+        self._last_lines = b""
+        self._last_headers: Headers = []
 
     def cut(self, head: bytes) -> Headers:
         """Cut the field lines of a head.
@@ -69,26 +82,27 @@ class StrictParser:
         if self._state == _HEAD:
             if self._buffer:
                 self._feed_partial_head(data)
-            else:
+            elif not (self._last_headers and data.endswith(self._last_lines) and self._take_repeated_head(data)):
                 self._feed_head(data)
         elif self._state == _LENGTH:
             self._feed_length(data)
         elif self._state == _CHUNKED:
             self._feed_chunked(data)
         else:
-            self._buffer += data
-            self.pending_bytes = len(self._buffer)
+            self.keep(data)
 
-    def next_message(self) -> bool:
+    def keep(self, data: bytes) -> None:
+        """Take bytes that came after the end of the current message, without looking at them."""
+        self._state = _ENDED
+        self._buffer += data
+        self.pending_bytes = len(self._buffer)
+
+    def next_message(self) -> None:
         """Go on with the bytes that were kept back after the end of a message."""
-        self._state = _HEAD
-        self._leading_line_skipped = False
-        if not self.pending_bytes:
-            return False
         data, self._buffer = self._buffer, b""
+        self._state = _HEAD
         self.pending_bytes = 0
         self._feed_head(data)
-        return True
 
     def detach(self) -> bytes:
         """Give up the bytes after the head, on an upgrade."""
@@ -97,17 +111,37 @@ class StrictParser:
 
     # ---- heads
 
+    def _take_repeated_head(self, data: bytes) -> bool:
+        """Take a head that differs from the one before in its request line only, as those of one client mostly do.
+
+        Returns:
+            False if it is not quite so; nothing was done then.
+        """
+        if len(data) > self._quick_max_bytes:
+            return False
+        parts = data[: len(data) - len(self._last_lines)].split(b" ")
+        if len(parts) != 3:
+            return False
+        token, target, version = parts
+        method = METHODS.get(token)
+        if method is None or version != _VERSION_1_1 or not target.isascii() or not str(target, "ascii").isprintable():
+            return False
+        if not target:
+            return False
+        if self._handler.on_head(method, target, 1, self._last_headers.copy(), True):
+            raise AssertionError("a repeated head has no body")
+        return True
+
     def _feed_head(self, data: bytes) -> None:
         match = STRICT_HEAD.match(data, 0, self._quick_max_bytes)
         if match is None:
             self._feed_partial_head(data)
             return
-        token, target, minor = match.groups()
         end = match.end()
         if end == len(data):
-            self._take_head(data, b"", token, target, minor)
+            self._take_head(match, data, b"")
         else:
-            self._take_head(data[:end], data[end:], token, target, minor)
+            self._take_head(match, data[:end], data[end:])
 
     def _feed_partial_head(self, data: bytes) -> None:
         """A head that comes in pieces, is large, or has a fault."""
@@ -136,22 +170,29 @@ class StrictParser:
         match = STRICT_HEAD.match(data)
         if match is None or match.end() != end:
             raise RemoteProtocolError("the request head is malformed")
-        self._take_head(data[:end], data[end:], *match.groups())
+        self._take_head(match, data[:end], data[end:])
 
-    def _take_head(self, head: bytes, rest: bytes, token: bytes, target: bytes, minor: bytes) -> None:
+    def _take_head(self, match: re.Match[bytes], head: bytes, rest: bytes) -> None:
+        token, target, minor = match.groups()
         method = METHODS.get(token)
         if method is None:
             raise RemoteProtocolError("the method is not implemented", 501)
         headers = self.cut(head)
         if len(headers) > self._settings.header_max_count:
             raise RemoteProtocolError("the request has too many fields", 431)
-        framing = self._handler.on_head(method, target, 1 if minor == b"1" else 0, headers)
+        # The handler and the application may change the list.
+        last_headers = headers.copy()
+        framing = self._handler.on_head(method, target, 1 if minor == b"1" else 0, headers, False)
         if framing == 0:
+            if minor == b"1" and len(head) <= REPEATED_MAX_BYTES:
+                self._last_lines = head[match.end(3) :]
+                self._last_headers = last_headers
             self._keep_back(rest)
             return
         self.head_with_body()
         if framing == UPGRADED:
             self._keep_back(rest)
+            self._state = _ENDED
             return
         self.is_inside_message = True
         if framing == CHUNKED:
@@ -165,10 +206,11 @@ class StrictParser:
 
     def _keep_back(self, rest: bytes) -> None:
         """The message is complete; what follows is not looked at yet."""
-        self._state = _ENDED
+        self._state = _HEAD
         self.is_inside_message = False
-        self._buffer = rest
-        self.pending_bytes = len(rest)
+        self._leading_line_skipped = False
+        if rest:
+            self.keep(rest)
 
     def head_with_body(self) -> None:
         """Called after ``cut`` when a body follows, which the library is not going to see."""

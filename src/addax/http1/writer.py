@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from addax.asgi.service import Service
 from addax.core.errors import ClientDisconnected, LocalProtocolError
-from addax.core.headers import ResponseFields
-from addax.core.status import status_line
+from addax.core.headers import CLOSES, ResponseFields, encode_fields
+from addax.core.status import STATUS_LINES, may_have_body
 from addax.core.wire import Host
 from addax.http1 import machine as state
 from addax.http1.encode import (
@@ -41,6 +41,9 @@ _logger = logging.getLogger("addax.error")
 JOIN_MAX_BYTES = 16384
 #: What is read of a file at once where the kernel cannot send it.
 FILE_PIECE_BYTES = 262144
+
+
+_FINAL_STATUSES = frozenset(range(200, 600))
 
 
 class ResponseWriter:
@@ -104,12 +107,11 @@ class ResponseWriter:
 
     def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
         """Take the response head; it waits for the first body bytes, one turn of the loop at the most."""
-        if not isinstance(status, int) or not 200 <= status <= 599:
+        if status not in _FINAL_STATUSES:
             raise LocalProtocolError(f"status {status!r} is not an integer from 200 to 599")
-        self._fields = ResponseFields(headers)
+        self._fields = encode_fields(headers)
         self._status = status
         self._trailers = b"" if trailers else None
-        self._machine.head_taken()
         if not self._gathering and not self._is_flush_due:
             self._is_flush_due = True
             self._service.loop.call_soon(self._flush_head)
@@ -118,32 +120,58 @@ class ResponseWriter:
         """Send an interim response; HTTP/1.0 has none (RFC 9110 §15.2)."""
         block = field_block(headers)
         if self._minor == 1:
-            self._write(status_line(status) + block + b"\r\n")
+            self._write(STATUS_LINES[status] + block + b"\r\n")
 
     def send_body(self, data: bytes, more: bool) -> None:
         """Send body bytes; with ``more`` False the response ends."""
-        head = b""
-        if self._machine.writing == state.WRITE_HELD:
+        fields = self._fields
+        if fields is None:
+            self._count_body(len(data), more)
+            self._write_body(b"", data, more)
+        elif more or self._trailers is not None or self._method == "HEAD" or not may_have_body(self._status):
             self._settle_framing(None if more else len(data))
             self._count_body(len(data), more)
-            head = self._encode_head()
+            self._write_body(self._encode_head(), data, more)
         else:
-            self._count_body(len(data), more)
-        framing = self._framing
-        if framing == LENGTH and len(data) <= JOIN_MAX_BYTES:
-            self._write(head + data)
-        else:
-            self._write_body(head, data, more)
+            self._write_whole(fields, data)
+            return
         if not more:
+            self._machine.response_written()
             self._end_response()
+
+    def _write_whole(self, fields: ResponseFields, data: bytes) -> None:
+        """Head and body at once: what most responses are, so all in one place and without detours."""
+        lines, content_length, special = fields
+        size = len(data)
+        if content_length >= 0 and content_length != size:
+            self._settle_framing(size)
+            self._count_body(size, False)
+        self._fields = None
+        machine = self._machine
+        if special & CLOSES or self._expects_continue or self._is_draining:
+            machine.forbid_reuse()
+        persistence = b""
+        if not machine.keep_alive:
+            persistence = CLOSE_LINE
+        elif self._minor == 0:
+            persistence = KEEP_ALIVE_LINE
+        machine.whole_response_written()
+        start, defaults, length = STATUS_LINES[self._status], self._defaults.lines(special), b"%d" % size
+        if size <= JOIN_MAX_BYTES:
+            head = (start, defaults, lines, b"content-length: ", length, b"\r\n", persistence, b"\r\n", data)
+            self._write(b"".join(head))
+        else:
+            self._write(b"".join((start, defaults, lines, b"content-length: ", length, b"\r\n", persistence, b"\r\n")))
+            self._write(data)
+        self._end_response()
 
     async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
         """Send part of an open regular file as body bytes."""
-        held = self._machine.writing == state.WRITE_HELD
-        if held:
+        is_held = self._fields is not None
+        if is_held:
             self._settle_framing(None if more else count)
         self._count_body(count, more)
-        if held:
+        if is_held:
             self._write(self._encode_head())
         if self._framing != NO_BODY and count:
             if self._framing == CHUNKED:
@@ -162,13 +190,14 @@ class ResponseWriter:
         if not more:
             if self._framing == CHUNKED:
                 self._write(LAST_CHUNK)
+            self._machine.response_written()
             self._end_response()
 
     def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
         """Take trailer fields; with ``more`` False the response ends."""
         assert self._trailers is not None
         block = field_block(headers)
-        if self._machine.writing == state.WRITE_HELD:
+        if self._fields is not None:
             self._settle_framing(None)
             self._write(self._encode_head())
         self._trailers += block
@@ -177,6 +206,7 @@ class ResponseWriter:
         self._count_body(0, False)
         if self._framing == CHUNKED:
             self._write(b"0\r\n" + self._trailers + b"\r\n")
+        self._machine.response_written()
         self._end_response()
 
     def send_continue(self) -> None:
@@ -204,21 +234,22 @@ class ResponseWriter:
         Args:
             whole_length: of the body if all of it is at hand, in bytes.
         """
-        fields = self._fields
-        assert fields is not None
-        if fields.content_length is None and whole_length is not None and self._trailers is None:
-            fields.content_length = whole_length
-        self._framing = choose_framing(self._status, self._method, self._minor, fields.content_length)
-        self._body_left = fields.content_length or 0
+        assert self._fields is not None
+        lines, content_length, special = self._fields
+        if content_length < 0 and whole_length is not None and self._trailers is None:
+            content_length = whole_length
+            self._fields = lines, content_length, special
+        self._framing = choose_framing(self._status, self._method, self._minor, content_length)
+        self._body_left = max(content_length, 0)
 
     def _encode_head(self) -> bytes:
         """The held head as bytes; from here on the response is on the wire."""
-        fields = self._fields
-        assert fields is not None
+        assert self._fields is not None
+        lines, content_length, special = self._fields
         self._fields = None
         machine = self._machine
         # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
-        if fields.close or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
+        if special & CLOSES or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
             machine.forbid_reuse()
         persistence = b""
         if not machine.keep_alive:
@@ -228,13 +259,13 @@ class ResponseWriter:
         length = b""
         if self._framing == CHUNKED:
             length = b"transfer-encoding: chunked\r\n"
-        elif fields.content_length is not None and self._status != 204:
+        elif content_length >= 0 and self._status != 204:
             # RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
             # […] 204". For HEAD and 304 it says what the length would have been.
-            length = b"content-length: %d\r\n" % fields.content_length
+            length = b"content-length: %d\r\n" % content_length
         machine.head_written()
-        defaults = self._defaults.lines(fields.special)
-        return b"".join((status_line(self._status), defaults, fields.lines, length, persistence, b"\r\n"))
+        start, defaults = STATUS_LINES[self._status], self._defaults.lines(special)
+        return b"".join((start, defaults, lines, length, persistence, b"\r\n"))
 
     def _write_body(self, head: bytes, data: bytes, more: bool) -> None:
         """Body bytes in the response's framing, in one piece with the head where that is cheap."""
@@ -297,12 +328,12 @@ class ResponseWriter:
     def _flush_head(self) -> None:
         """Send a held head that no body has come for."""
         self._is_flush_due = False
-        if self._machine.writing == state.WRITE_HELD:
+        if self._fields is not None and self._machine.writing == state.WRITE_IDLE:
             self._settle_framing(None)
             self._write(self._encode_head())
 
     def _stop_gathering(self) -> None:
-        if self._machine.writing == state.WRITE_HELD:
+        if self._fields is not None:
             self._flush_head()
         self._gathering = False
         if self._out:
