@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from addax.asgi.http_cycle import HttpCycle
+from addax.asgi.http_cycle import ENDED, HttpCycle, HttpExchange
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}
@@ -60,10 +60,11 @@ class Sink:
         self.calls.append("drain")
 
 
-def with_cycle(test: Callable[[HttpCycle, Sink], Awaitable[None]], is_recorded: bool = False) -> None:
+def with_cycle(test: Callable[[HttpCycle, Sink], Awaitable[None]], is_recorded: bool = True) -> None:
     async def run() -> None:
         sink = Sink()
-        cycle = HttpCycle({"type": "http"}, sink, asyncio.get_running_loop(), is_recorded)
+        scope = {"type": "http"}
+        cycle = HttpCycle(scope, sink, True, HttpExchange(scope) if is_recorded else None)
         sink.cycle = cycle
         await test(cycle, sink)
 
@@ -93,7 +94,8 @@ def test_body_chunks_that_wait_are_given_as_one():
         cycle.body_arrived(b"c")
         cycle.body_ended()
         assert await cycle.receive() == {"type": "http.request", "body": b"c", "more_body": False}
-        assert cycle.bytes_received == 3
+        assert cycle.exchange is not None
+        assert cycle.exchange.bytes_received == 3
 
     with_cycle(test)
 
@@ -137,7 +139,8 @@ def test_a_disconnect_wakes_receive_and_forbids_send():
             await cycle.send(START)
         assert isinstance(caught.value, ClientDisconnected)
         assert cycle.is_client_gone()
-        assert cycle.outcome == "disconnected"
+        assert cycle.exchange is not None
+        assert cycle.exchange.outcome == "disconnected"
 
     with_cycle(test)
 
@@ -163,7 +166,8 @@ def test_a_notice_gives_the_body_first_and_lets_send_go_on():
         assert await cycle.receive() == {"type": "http.disconnect"}
         await cycle.send(START)
         await cycle.send(BODY)
-        assert cycle.outcome == "completed"
+        assert cycle.exchange is not None
+        assert cycle.exchange.outcome == "completed"
 
     with_cycle(test)
 
@@ -216,7 +220,8 @@ def test_every_kind_of_bytes_is_a_body():
             await cycle.send({"type": "http.response.body", "body": body, "more_body": True})
         await cycle.send({"type": "http.response.body"})
         assert sink.calls[1:] == [("body", b"a", True), ("body", b"b", True), ("body", b"", False)]
-        assert cycle.bytes_sent == 2
+        assert cycle.exchange is not None
+        assert cycle.exchange.bytes_sent == 2
 
     with_cycle(test)
 
@@ -245,11 +250,11 @@ def test_trailers_follow_the_body():
     async def test(cycle: HttpCycle, sink: Sink) -> None:
         await cycle.send({**START, "trailers": True})
         await cycle.send(BODY)
-        assert not cycle.is_ended()
+        assert cycle.phase != ENDED
         trailers = {"type": "http.response.trailers", "headers": [(b"x", b"y")]}
         await cycle.send({**trailers, "more_trailers": True})
         await cycle.send(trailers)
-        assert cycle.is_ended()
+        assert cycle.phase == ENDED
         assert sink.calls[1:] == [
             ("body", b"x", True),
             ("trailers", [(b"x", b"y")], True),
@@ -267,7 +272,8 @@ def test_a_path_is_sent_as_the_whole_body(tmp_path: Path):
         await cycle.send(START)
         await cycle.send({"type": "http.response.pathsend", "path": str(path)})
         assert sink.calls[1:] == [("file", b"0123456789", False)]
-        assert (cycle.bytes_sent, cycle.is_ended()) == (10, True)
+        assert cycle.exchange is not None
+        assert (cycle.exchange.bytes_sent, cycle.phase) == (10, ENDED)
 
     with_cycle(test)
 
@@ -302,23 +308,30 @@ def test_zero_copy_sends_parts_and_leaves_the_applications_file_open(tmp_path: P
         sent = [call[1] for call in sink.calls if call[0] == "file"]
         assert sent == [b"234", b"0123", b"4", b"56789"]
         assert "drain" in sink.calls
-        assert cycle.is_ended()
+        assert cycle.phase == ENDED
 
     with_cycle(test)
 
 
-def test_times_are_noted_only_for_a_record():
-    async def recorded(cycle: HttpCycle, sink: Sink) -> None:
+def test_what_a_record_wants_is_noted():
+    async def test(cycle: HttpCycle, sink: Sink) -> None:
+        exchange = cycle.exchange
+        assert exchange is not None
+        await cycle.send({**START, "headers": iter([(b"a", b"b")])})
+        await cycle.send(BODY)
+        assert 0 < exchange.started_at <= exchange.first_byte_at <= exchange.ended_at
+        assert (exchange.status, exchange.response_headers) == (200, [(b"a", b"b")])
+        assert exchange.scope is cycle.scope
+
+    with_cycle(test)
+
+
+def test_nothing_is_noted_for_nobody():
+    async def test(cycle: HttpCycle, sink: Sink) -> None:
+        cycle.body_arrived(b"abc")
         await cycle.send(START)
         await cycle.send(BODY)
-        assert 0 < cycle.started_at <= cycle.first_byte_at <= cycle.ended_at
-        assert (cycle.status, cycle.response_headers) == (200, [(b"a", b"b")])
+        cycle.answered_by_server(500, 3)
+        assert cycle.exchange is None
 
-    async def unrecorded(cycle: HttpCycle, sink: Sink) -> None:
-        await cycle.send(START)
-        await cycle.send(BODY)
-        assert (cycle.started_at, cycle.first_byte_at, cycle.ended_at) == (0, 0, 0)
-        assert cycle.response_headers == []
-
-    with_cycle(recorded, is_recorded=True)
-    with_cycle(unrecorded)
+    with_cycle(test, is_recorded=False)

@@ -16,7 +16,7 @@ from tests.unit.test_asgi_http_cycle import BODY, START, Sink
 def run(app: Any, disconnect: bool = False) -> tuple[Sink, ServerState]:
     async def main() -> tuple[Sink, ServerState]:
         sink, state = Sink(), ServerState()
-        cycle = sink.cycle = HttpCycle({"type": "http"}, sink, asyncio.get_running_loop(), False)
+        cycle = sink.cycle = HttpCycle({"type": "http"}, sink, True, None)
         cycle.body_ended()
         if disconnect:
             cycle.disconnected("disconnected")

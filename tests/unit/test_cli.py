@@ -281,7 +281,7 @@ def test_run_swallows_the_interrupt_that_ended_the_server(server: type[FakeServe
 
 
 def test_run_exits_with_3_when_the_server_did_not_start(server: type[FakeServer]) -> None:
-    server.started = False
+    server.startup_error = StartupError("why")
     with pytest.raises(SystemExit) as caught:
         addax.run(app, log_config=None)
     assert caught.value.code == 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from addax.core.errors import RemoteProtocolError
-from addax.core.headers import read_request_head
+from addax.core.headers import RequestHead, read_request_head
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
@@ -25,14 +25,17 @@ class Recorder:
         self.events: list[Any] = []
         self.upgrade = upgrade
 
-    def on_head(self, method: str, target: bytes, minor: int, headers: Headers, is_repeated: bool) -> int:
+    def on_head(
+        self, method: str, target: bytes, minor: int, headers: Headers, known: RequestHead | None
+    ) -> RequestHead:
         self.events.append((method, target, minor, headers))
         if self.upgrade:
-            return UPGRADED
-        length, _ = read_request_head(minor, headers)
-        if length == 0:
+            return UPGRADED, 0
+        head = read_request_head(minor, headers)
+        assert known in (None, head)
+        if head[0] == 0:
             self.events.append("end")
-        return length
+        return head
 
     def on_body(self, chunk: bytes) -> None:
         assert chunk
@@ -252,3 +255,55 @@ def test_bytes_after_an_upgrade_are_given_up_untouched(parser_class: Any):
     parser.feed(b"\x02")
     assert parser.detach() == b"\x00\x01\x02"
     assert "end" not in recorder.events
+
+
+GET = b"GET /%d HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET / HTTP/1.0\r\nHost: a\r\nX: y\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n" + b"\r\n\r",
+    ],
+)
+def test_a_head_that_is_like_the_one_before_means_what_it_says(parser_class: Any, between: bytes):
+    settings = Http1Settings()
+    events, status = run(parser_class, [GET % 1, GET % 2, between, GET % 3, GET % 4], settings)
+    assert status is None
+    fields = [(b"host", b"a"), (b"x", b"y")]
+    assert [event for event in events if isinstance(event, tuple) and event[3] == fields and event[2] == 1] == [
+        ("GET", b"/%d" % number, 1, fields) for number in (1, 2, 3, 4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"get /x HTTP/1.1", 501),
+        (b"GET /x HTTP/1.2", 505),
+        (b"GET /x HTTP/1.1 ", 400),
+        (b"GET  HTTP/1.1", 400),
+        (b"GET /x  HTTP/1.1", 400),
+        (b"GET /x\nHost: b HTTP/1.1", 400),
+        (b"\nGET /x HTTP/1.1", 400),
+    ],
+)
+def test_a_bad_request_line_over_known_fields_is_still_bad(parser_class: Any, line: bytes, status: int):
+    assert run(parser_class, [GET % 1, line + (GET % 1)[15:]], Http1Settings())[1] == status
+    assert run(parser_class, [GET % 1, line + (GET % 1)[15:]], SMALL)[1] == status
+
+
+def test_the_remembered_fields_are_a_copy(parser_class: Any):
+    recorder = Recorder()
+    parser = parser_class(recorder, SMALL)
+    for _ in range(3):
+        parser.feed(GET % 1)
+        recorder.events[-2][3].clear()
+    parser.feed(GET % 1)
+    assert recorder.events[-2][3] == [(b"host", b"a"), (b"x", b"y")]

@@ -26,6 +26,17 @@ EXPECT_BODY = 1
 EXPECT_TRAILERS = 2
 ENDED = 3
 
+# How far the request body is.
+_ARRIVING = 0
+_COMPLETE = 1
+_DELIVERED = 2
+
+# What is known of the client. LEAVING: the server stops, or the client sends no more, so that ``receive`` says
+# ``http.disconnect`` while what is sent may still arrive.
+_THERE = 0
+_LEAVING = 1
+_GONE = 2
+
 _EXPECTED_IN = {
     EXPECT_START: "http.response.start",
     EXPECT_BODY: "http.response.body",
@@ -34,32 +45,10 @@ _EXPECTED_IN = {
 }
 
 
-class HttpCycle:
-    """What the application sees of one request.
-
-    Args:
-        scope: the request's scope.
-        sink: takes the response.
-        loop: makes the futures that ``receive`` waits on; none are made unless it has to wait.
-        is_recorded: whether an access log wants to know the times.
-        has_body: whether ``body_arrived`` and ``body_ended`` are still to come.
-
-    Attributes that an access log reads are those of ``observe.access.Exchange``.
-    """
+class HttpExchange:
+    """What an access log wants to know of a request; fills ``observe.access.Exchange``. Made only where there is one."""
 
     __slots__ = (
-        "_body",
-        "_body_complete",
-        "_body_delivered",
-        "_client_gone",
-        "_has_trailers",
-        "_is_recorded",
-        "_loop",
-        "_notified",
-        "_phase",
-        "_sink",
-        "_waiters",
-        "body_size",
         "bytes_received",
         "bytes_sent",
         "ended_at",
@@ -69,6 +58,47 @@ class HttpCycle:
         "scope",
         "started_at",
         "status",
+    )
+
+    def __init__(self, scope: dict[str, Any]) -> None:
+        self.scope = scope
+        self.status = 0
+        self.response_headers: Headers = []
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.started_at = clock.now()
+        self.first_byte_at = 0.0
+        self.ended_at = 0.0
+        self.outcome = "completed"
+
+    def note_sent(self, count: int) -> None:
+        """So many bytes of the body are on their way."""
+        self.bytes_sent += count
+        if self.first_byte_at == 0.0:
+            self.first_byte_at = clock.now()
+
+
+class HttpCycle:
+    """What the application sees of one request.
+
+    Args:
+        scope: the request's scope.
+        sink: takes the response.
+        has_body: whether ``body_arrived`` and ``body_ended`` are still to come.
+        exchange: notes what an access log wants to know; None: nobody does.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_state",
+        "_client",
+        "_has_trailers",
+        "_sink",
+        "_waiters",
+        "body_size",
+        "exchange",
+        "phase",
+        "scope",
         "task",
     )
 
@@ -76,41 +106,32 @@ class HttpCycle:
         self,
         scope: dict[str, Any],
         sink: ResponseSink,
-        loop: asyncio.AbstractEventLoop,
-        is_recorded: bool,
-        has_body: bool = True,
+        has_body: bool,
+        exchange: HttpExchange | None,
     ) -> None:
         self.scope = scope
         self._sink = sink
-        self._loop = loop
-        self._phase = EXPECT_START
+        self.exchange = exchange
+        self.phase = EXPECT_START
         self._has_trailers = False
         #: Body chunks that the application has not asked for yet, and how many bytes they are.
-        self._body: list[bytes] = []
+        self._body: list[bytes] | None = None
         self.body_size = 0
-        self._body_complete = not has_body
-        self._body_delivered = False
-        self._client_gone = False
-        self._notified = False
+        self._body_state = _ARRIVING if has_body else _COMPLETE
+        self._client = _THERE
         self._waiters: list[asyncio.Future[None]] | None = None
         #: The task that runs the application, once it has had to wait.
         self.task: asyncio.Task[None] | None = None
-        self.status = 0
-        self.response_headers: Headers = []
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.outcome = "completed"
-        self._is_recorded = is_recorded
-        self.started_at = clock.now() if is_recorded else 0.0
-        self.first_byte_at = 0.0
-        self.ended_at = 0.0
 
     # ---- what the connection tells
 
     def body_arrived(self, chunk: bytes) -> None:
         """The next bytes of the request body."""
-        self.bytes_received += len(chunk)
-        if self._phase != ENDED:
+        if self.exchange is not None:
+            self.exchange.bytes_received += len(chunk)
+        if self.phase != ENDED:
+            if self._body is None:
+                self._body = []
             self._body.append(chunk)
             self.body_size += len(chunk)
             if self._waiters is not None:
@@ -118,24 +139,26 @@ class HttpCycle:
 
     def body_ended(self) -> None:
         """The request body is complete."""
-        self._body_complete = True
+        self._body_state = _COMPLETE
         if self._waiters is not None:
             self._wake()
 
     def disconnected(self, outcome: str) -> None:
         """The client has gone, or is being refused: ``receive`` says so, ``send`` raises."""
-        self._client_gone = True
-        if self._phase != ENDED:
+        self._client = _GONE
+        if self.phase != ENDED:
             self.end(outcome)
 
     def answered_by_server(self, status: int, body_size: int) -> None:
         """The application did not answer, so the server did: for the record only."""
-        self.status = status
-        self._note_sent(body_size)
+        if self.exchange is not None:
+            self.exchange.status = status
+            self.exchange.note_sent(body_size)
 
     def notify(self) -> None:
         """The server stops, or the client sends no more: ``receive`` says ``http.disconnect``, what is sent may arrive."""
-        self._notified = True
+        if self._client == _THERE:
+            self._client = _LEAVING
         if self._waiters is not None:
             self._wake()
 
@@ -143,19 +166,15 @@ class HttpCycle:
 
     def is_started(self) -> bool:
         """Whether the application has sent ``http.response.start``."""
-        return self._phase != EXPECT_START
-
-    def is_ended(self) -> bool:
-        """Whether the response is complete."""
-        return self._phase == ENDED
+        return self.phase != EXPECT_START
 
     def is_notified(self) -> bool:
         """Whether ``receive`` was made to say ``http.disconnect`` while the client may still be there."""
-        return self._notified
+        return self._client == _LEAVING
 
     def is_client_gone(self) -> bool:
         """Whether nobody is there any more to read the response."""
-        return self._client_gone
+        return self._client == _GONE
 
     def end(self, outcome: str) -> None:
         """The response is over; the sink says so, and how. Later receives give ``http.disconnect``.
@@ -163,12 +182,12 @@ class HttpCycle:
         Args:
             outcome: ``completed``, ``disconnected`` (by the client) or ``aborted`` (by the application or the server).
         """
-        self._phase = ENDED
-        self.outcome = outcome
-        self._body.clear()
+        self.phase = ENDED
+        self._body = None
         self.body_size = 0
-        if self._is_recorded:
-            self.ended_at = clock.now()
+        if self.exchange is not None:
+            self.exchange.outcome = outcome
+            self.exchange.ended_at = clock.now()
         if self._waiters is not None:
             self._wake()
 
@@ -187,74 +206,69 @@ class HttpCycle:
             ClientDisconnected: nobody is there to take it.
             LocalProtocolError: the message is malformed or out of order.
         """
-        if self._client_gone:
+        if self._client == _GONE:
             raise ClientDisconnected("the client has disconnected")
         try:
             kind = message["type"]
         except (KeyError, TypeError):
             raise LocalProtocolError(f"send() takes a dict with the key 'type', not {message!r}") from None
-        if kind == "http.response.body" and self._phase == EXPECT_BODY:
+        if kind == "http.response.body" and self.phase == EXPECT_BODY:
             data = message.get("body", b"")
             if type(data) is not bytes:
                 data = _as_bytes(data)
             if self._has_trailers or message.get("more_body", False):
                 return self._send_more(data, message)
-            if self._is_recorded:
-                self._note_first_byte()
-            self.bytes_sent += len(data)
+            if self.exchange is not None:
+                self.exchange.note_sent(len(data))
             self._sink.send_body(data, False)
             return SENT
-        if kind == "http.response.start" and self._phase == EXPECT_START:
+        if kind == "http.response.start" and self.phase == EXPECT_START:
             try:
                 status = message["status"]
             except KeyError:
                 raise LocalProtocolError("http.response.start without 'status'") from None
             headers = message.get("headers", ())
-            if self._is_recorded:
+            if self.exchange is not None:
                 # An iterator can be read only once.
-                headers = self.response_headers = list(headers)
-            trailers = bool(message.get("trailers", False))
-            self._sink.send_head(status, headers, trailers)
-            self._has_trailers = trailers
-            self._phase = EXPECT_BODY
-            self.status = status
+                headers = self.exchange.response_headers = list(headers)
+            has_trailers = message.get("trailers", False)
+            self._sink.send_head(status, headers, has_trailers)
+            if has_trailers:
+                self._has_trailers = True
+            self.phase = EXPECT_BODY
+            if self.exchange is not None:
+                self.exchange.status = status
             return SENT
         return self._send_rare(kind, message)
 
     # ---- receive
 
     def _has_message(self) -> bool:
-        return (
-            self._client_gone
-            or self._phase == ENDED
-            or self._notified
-            or self.body_size > 0
-            or (self._body_complete and not self._body_delivered)
-        )
+        return self._client != _THERE or self.phase == ENDED or self.body_size > 0 or self._body_state == _COMPLETE
 
     def _next_message(self) -> Message:
         # A notice does not cut a request off: what has come of the body is given first.
-        has_body = self.body_size > 0 or (self._body_complete and not self._body_delivered)
-        if self._client_gone or self._phase == ENDED or not has_body:
+        has_body = self.body_size > 0 or self._body_state == _COMPLETE
+        if self._client == _GONE or self.phase == ENDED or not has_body:
             return {"type": "http.disconnect"}
+        body = b""
         chunks = self._body
-        if len(chunks) == 1:
-            body = chunks[0]
-        else:
-            body = b"".join(chunks)
-        if chunks:
-            self._body = []
+        if chunks is not None:
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self._body = None
             self.body_size = 0
             self._sink.body_consumed()
-        if self._body_complete:
-            self._body_delivered = True
-        return {"type": "http.request", "body": body, "more_body": not self._body_complete}
+        is_complete = self._body_state == _COMPLETE
+        if is_complete:
+            self._body_state = _DELIVERED
+        return {"type": "http.request", "body": body, "more_body": not is_complete}
 
     async def _receive_later(self) -> Message:
-        if not self._body_complete:
+        if self._body_state == _ARRIVING:
             self._sink.send_continue()
         while not self._has_message():
-            future: asyncio.Future[None] = self._loop.create_future()
+            # Made only by who really has to wait.
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             if self._waiters is None:
                 self._waiters = []
             self._waiters.append(future)
@@ -272,36 +286,28 @@ class HttpCycle:
 
     def _send_more(self, data: bytes, message: Message) -> Awaitable[None]:
         """Body bytes after which something follows."""
-        self._note_sent(len(data))
+        if self.exchange is not None:
+            self.exchange.note_sent(len(data))
         self._sink.send_body(data, True)
         if not message.get("more_body", False):
-            self._phase = EXPECT_TRAILERS
+            self.phase = EXPECT_TRAILERS
         return SENT if self._sink.is_writable else self._sink.drain()
-
-    def _note_sent(self, count: int) -> None:
-        self.bytes_sent += count
-        if self._is_recorded:
-            self._note_first_byte()
-
-    def _note_first_byte(self) -> None:
-        if self.first_byte_at == 0.0:
-            self.first_byte_at = clock.now()
 
     def _send_rare(self, kind: Any, message: Message) -> Awaitable[None]:
         """Everything but a start and a body in their places."""
-        if kind == "http.response.early_hint" and self._phase == EXPECT_START:
+        if kind == "http.response.early_hint" and self.phase == EXPECT_START:
             links = message.get("links", ())
             if not isinstance(links, list | tuple) or not all(isinstance(link, bytes) for link in links):
                 raise LocalProtocolError(f"http.response.early_hint with 'links' {links!r}, not a list of bytes")
             self._sink.send_informational(103, [(b"link", link) for link in links])
             return SENT
-        if kind == "http.response.trailers" and self._phase == EXPECT_TRAILERS:
+        if kind == "http.response.trailers" and self.phase == EXPECT_TRAILERS:
             return self._send_trailers(message)
-        if kind == "http.response.pathsend" and self._phase == EXPECT_BODY:
+        if kind == "http.response.pathsend" and self.phase == EXPECT_BODY:
             return self._send_path(message)
-        if kind == "http.response.zerocopysend" and self._phase == EXPECT_BODY:
+        if kind == "http.response.zerocopysend" and self.phase == EXPECT_BODY:
             return self._send_file(message)
-        raise LocalProtocolError(f"unexpected message {kind!r}, expected {_EXPECTED_IN[self._phase]}")
+        raise LocalProtocolError(f"unexpected message {kind!r}, expected {_EXPECTED_IN[self.phase]}")
 
     def _send_trailers(self, message: Message) -> Awaitable[None]:
         headers = message.get("headers", ())
@@ -336,11 +342,12 @@ class HttpCycle:
         os.lseek(descriptor, start + length if offset is None else position, os.SEEK_SET)
 
     async def _send_part(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
-        self._note_sent(count)
+        if self.exchange is not None:
+            self.exchange.note_sent(count)
         await self._sink.send_file(file, offset, count, more or self._has_trailers)
-        if self._phase == EXPECT_BODY and not more:
-            self._phase = EXPECT_TRAILERS
-        if not self._sink.is_writable and self._phase != ENDED:
+        if self.phase == EXPECT_BODY and not more:
+            self.phase = EXPECT_TRAILERS
+        if not self._sink.is_writable and self.phase != ENDED:
             await self._sink.drain()
 
 

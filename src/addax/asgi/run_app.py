@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Any
 
-from addax.asgi.http_cycle import HttpCycle
+from addax.asgi.http_cycle import ENDED, HttpCycle
 from addax.asgi.sinks import ResponseSink
 from addax.asgi.state import ServerState
 from addax.core.errors import ClientDisconnected
@@ -32,13 +32,13 @@ async def run_http(app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: Se
     except BaseException as error:
         _take_error(error, cycle, sink)
     else:
-        if result is not None or not cycle.is_ended():
+        if result is not None or cycle.phase != ENDED:
             _check_return(result, cycle, sink)
     finally:
         state.active_requests -= 1
         if cycle.task is not None:
             state.tasks.discard(cycle.task)
-        if state.active_requests == 0 and state.on_quiet is not None:
+        if state.on_quiet is not None and state.active_requests == 0:
             state.on_quiet()
 
 

@@ -39,6 +39,7 @@ class ScopeFactory:
             "http.response.zerocopysend": {},
             "addax.shutdown": shutdown,
         }
+        # Copied for each request: cheaper than as many items put into a new dict.
         self._template: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
@@ -58,18 +59,20 @@ class ScopeFactory:
 
     def http(self, method: str, target: Target, minor: int, headers: Headers) -> dict[str, Any]:
         """The scope of one request; the application may change all of it but ``asgi``."""
-        scope = self._template.copy()
-        if minor == 0:
-            scope["http_version"] = "1.0"
-        scope["method"] = method
         path, raw_path, query, _ = target
         if self._root_path and path != "*":
             path = self._root_path + path
             raw_path = self._raw_root_path + raw_path
+        scope = self._template.copy()
+        if not minor:
+            scope["http_version"] = "1.0"
+        scope["method"] = method
         scope["path"] = path
         scope["raw_path"] = raw_path
-        scope["query_string"] = query
+        if query:
+            scope["query_string"] = query
         scope["headers"] = headers
-        scope["state"] = self._lifespan_state.copy()
+        state = self._lifespan_state
+        scope["state"] = state.copy() if state else {}
         scope["extensions"] = self._extensions.copy()
         return scope

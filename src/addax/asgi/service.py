@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from typing import TYPE_CHECKING, Any
 
 from addax.asgi.state import ServerState
@@ -33,12 +34,12 @@ class Service:
         "access",
         "app",
         "context",
-        "has_task_factory",
         "lifespan_state",
         "loop",
         "parser",
         "proxy",
         "settings",
+        "starts_at_once",
         "state",
     )
 
@@ -56,8 +57,10 @@ class Service:
         self.app = app
         self.settings = settings
         self.loop = loop
-        #: Somebody wants to make the tasks of this loop himself.
-        self.has_task_factory = loop.get_task_factory() is not None
+        #: Tasks can begin before they are scheduled (Python 3.12), and nobody wants them made otherwise.
+        self.starts_at_once = (
+            sys.version_info >= (3, 12) and loop.get_task_factory() is None and not settings.reset_contextvars
+        )
         #: What callbacks run in that no application's context may reach.
         self.context = contextvars.copy_context()
         self.parser = parser

@@ -241,51 +241,69 @@ def check_value(name: bytes, value: bytes) -> None:
         raise LocalProtocolError(f"value {value!r} of header {name!r} has a control character (RFC 9110 §5.5)")
 
 
-#: Field lines of a response, checked and with their line ends; the content length in bytes as the application said it, or
-#: -1; and bits: ``1 << kind`` for each special kind that came, and CLOSES. A tuple: one is made for every response.
-ResponseFields: TypeAlias = tuple[bytes, int, int]
+#: Field lines of a response, checked and with their line ends; the value of Content-Length, digits, as the application gave
+#: it; and bits: ``1 << kind`` for each special kind that came, and CLOSES. A tuple: one is made for every response.
+ResponseFields: TypeAlias = tuple[bytes, bytes | None, int]
 #: Bit: the application wants the connection closed.
 CLOSES = 1
+
+# Lines of the fields that came first and are nothing special: most applications say the same few things with every
+# response (content-type: application/json). Filled once and then left alone, so that fields that are different each time
+# cannot push these out; a look-up that finds nothing costs little.
+_known_lines: dict[tuple[bytes, bytes], bytes] = {}
+_KNOWN_LINES_MAX = 256
+_KNOWN_LINE_MAX_BYTES = 128
 
 
 def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
     """Check the field lines of a response, encode those that are the application's to send, and note the others.
 
     Raises:
-        LocalProtocolError: a name or value that HTTP does not allow, or a length that contradicts itself.
+        LocalProtocolError: a name or value that HTTP does not allow.
     """
-    content_length = -1
+    content_length: bytes | None = None
     special = 0
     lines: list[bytes] = []
-    for name, value in headers:
-        field = _names.get(name)
-        if field is None:
-            field = _new_field_name(name)
-        kind = field.kind
+    for field in headers:
+        # ASGI allows any iterable of two items; only a tuple can be looked up.
+        line = _known_lines.get(field) if type(field) is tuple else None
+        if line is not None:
+            lines.append(line)
+            continue
+        name, value = field
+        known = _names.get(name)
+        if known is None:
+            known = _new_field_name(name)
+        kind = known.kind
         if kind == CONTENT_LENGTH:
-            length = _content_length(value)
-            if content_length >= 0 and content_length != length:
-                raise LocalProtocolError(f"two content-length fields: {content_length} and {length}")
-            content_length = length
+            if type(value) is not bytes or not value.isdigit() or len(value) > _DIGITS_MAX:
+                raise _bad_content_length(value)
+            if content_length is not None and int(content_length) != int(value):
+                raise LocalProtocolError(f"two content-length fields: {content_length!r} and {value!r}")
+            content_length = value
             continue
         # Printable as Latin-1 is what nearly all values are, and the cheapest thing to ask.
         if type(value) is not bytes or not str(value, "latin-1").isprintable():
             check_value(name, value)
-        if kind != ORDINARY:
-            special |= 1 << kind
-            if kind == CONNECTION and b"close" in tokens(value):
-                special |= CLOSES
-            if kind not in (DATE, SERVER):
-                # "The server must ignore" Transfer-Encoding: ASGI, http.response.start. Framing and the hop are its own.
-                continue
-        lines.append(field.prefix + value)
-    lines.append(b"")
-    return b"\r\n".join(lines), content_length, special
+        if kind == ORDINARY:
+            lines.append(_remember_line(field, known.prefix + value + b"\r\n"))
+            continue
+        special |= 1 << kind
+        if kind == CONNECTION and b"close" in tokens(value):
+            special |= CLOSES
+        # "The server must ignore" Transfer-Encoding: ASGI, http.response.start. Framing and the hop are its own.
+        if kind in (DATE, SERVER):
+            lines.append(known.prefix + value + b"\r\n")
+    return b"".join(lines), content_length, special
 
 
-def _content_length(value: bytes) -> int:
-    if type(value) is not bytes:
-        check_value(b"content-length", value)
-    if not value.isdigit() or len(value) > _DIGITS_MAX:
-        raise LocalProtocolError(f"content-length {value!r} is not one decimal number")
-    return int(value)
+def _remember_line(field: tuple[bytes, bytes], line: bytes) -> bytes:
+    if len(_known_lines) < _KNOWN_LINES_MAX and len(line) <= _KNOWN_LINE_MAX_BYTES and type(field) is tuple:
+        _known_lines[field] = line
+    return line
+
+
+def _bad_content_length(value: object) -> LocalProtocolError:
+    if not isinstance(value, bytes):
+        return LocalProtocolError(f"value of header b'content-length' is {type(value).__name__}, not bytes")
+    return LocalProtocolError(f"content-length {value!r} is not one decimal number")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Http1Settings:
     """Bounds and habits of an HTTP/1.1 connection."""
 
@@ -41,7 +41,7 @@ class Http1Settings:
     reset_contextvars: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """Whose word about the client is taken, and which words."""
 
@@ -52,7 +52,7 @@ class ProxySettings:
     fields: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListenSettings:
     """Where to listen. ``uds`` and ``fd`` take the place of host and port."""
 
@@ -65,7 +65,7 @@ class ListenSettings:
     backlog: int = 2048
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """The life cycle of one serving process."""
 
@@ -82,7 +82,7 @@ class WorkerSettings:
     notify_interval_s: float = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is logged per request."""
 
@@ -91,7 +91,7 @@ class LogSettings:
     trace: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that a serving process needs to know besides the application."""
 

@@ -42,6 +42,9 @@ class Host(Protocol):
     def write_buffer_size(self) -> int:
         """How many written bytes the peer has not taken yet."""
 
+    def discarded(self) -> None:
+        """Bytes came after ``close`` or ``linger``, and were thrown away."""
+
     def close(self) -> None:
         """Close after what was written has been sent; the peer gets the write timeout to take it."""
 

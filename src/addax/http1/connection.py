@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from addax.asgi.http_cycle import HttpCycle
+from addax.asgi.http_cycle import ENDED, HttpCycle, HttpExchange
 from addax.asgi.run_app import run_http
 from addax.asgi.scope import ScopeFactory
 from addax.asgi.service import Service
@@ -44,7 +43,6 @@ DRAIN_REST_S = 1.0
 #: Of the tasks that applications run in.
 TASK_NAME = "addax request"
 
-_HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 # Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
 _EagerTask: Any = asyncio.Task
 
@@ -57,10 +55,8 @@ class Http1Connection(ResponseWriter):
         "_buffer_mark",
         "_cycle",
         "_discarded",
-        "_has_begun",
         "_host",
         "_idle_since",
-        "_last_head",
         "_is_app_due",
         "_is_eof",
         "_is_reading_paused",
@@ -74,13 +70,11 @@ class Http1Connection(ResponseWriter):
         super().__init__(service, defaults)
         self._parser: Any = service.parser(self, service.settings)
         self._cycle: HttpCycle | None = None
-        self._last_head: RequestHead = (0, 0)
         self._is_app_due = False
         self._body_count = 0
         self._discarded = 0
         self._is_reading_paused = False
         self._is_eof = False
-        self._has_begun = False
         self._idle_since = 0.0
         self._buffer_mark = 0
 
@@ -102,6 +96,7 @@ class Http1Connection(ResponseWriter):
         machine = self._machine
         reading = machine.reading
         if reading == state.READ_CLOSED:
+            self._host.discarded()
             return
         parser = self._parser
         was_inside_head = False
@@ -114,6 +109,7 @@ class Http1Connection(ResponseWriter):
                 parser.feed(data)
             except RemoteProtocolError as error:
                 self._refuse(error)
+        self._is_pipelined = parser.pending_bytes != 0
         if self._is_app_due:
             self._start()
         if machine.reading != state.READ_IDLE:
@@ -125,10 +121,12 @@ class Http1Connection(ResponseWriter):
             self._write_gathered()
         if machine.reading != state.READ_IDLE:
             self._watch_request()
-        elif not parser.is_inside_message:
-            self._watch_idle()
-        elif not was_inside_head:
-            self._watch_head()
+        elif parser.is_inside_message:
+            if not was_inside_head:
+                self._watch_head()
+        elif self._method:
+            now = self._idle_since = clock.now()
+            self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
 
     def receive_eof(self) -> bool:
         """The peer has closed its half, or all of it, which looks the same: answers on their way are still sent."""
@@ -215,34 +213,35 @@ class Http1Connection(ResponseWriter):
 
     # ---- ParserHandler: what the parser cuts
 
-    def on_head(self, method: str, target: bytes, minor: int, headers: Headers, is_repeated: bool) -> int:
+    def on_head(
+        self, method: str, target: bytes, minor: int, headers: Headers, known: RequestHead | None
+    ) -> RequestHead:
         """A request head: decide what it means and make its cycle."""
-        if is_repeated:
-            body_length, flags = self._last_head
-        else:
-            body_length, flags = self._last_head = read_request_head(minor, headers)
+        head = read_request_head(minor, headers) if known is None else known
+        body_length, flags = head
         target_parts = parse_target(method, target)
         if target_parts[3] is not None:
             _replace_host(headers, target_parts[3])
-        limit = self._settings.body_max_bytes
-        if limit is not None and body_length > limit:
-            raise RemoteProtocolError("the request body is too large", 413)
         has_body = body_length != 0
-        self._machine.head_read(has_body, flags & KEEP_ALIVE != 0 and not self._is_draining)
-        self._has_begun = True
-        self._method = method
-        self._minor = minor
-        self._expects_continue = flags & EXPECTS_CONTINUE != 0
         if has_body:
+            limit = self._settings.body_max_bytes
+            if limit is not None and body_length > limit:
+                raise RemoteProtocolError("the request body is too large", 413)
+            # False otherwise: a connection on which somebody still waits for 100 is not used again.
+            self._expects_continue = flags & EXPECTS_CONTINUE != 0
             self._body_count = 0
             self._discarded = 0
+        self._machine.head_read(has_body, flags & KEEP_ALIVE != 0 and not self._is_draining)
+        self._method = method
+        self._minor = minor
         service = self._service
         scope = self._scopes.http(method, target_parts, minor, headers)
         if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
-        self._cycle = HttpCycle(scope, self, service.loop, service.access is not None, has_body)
+        exchange = HttpExchange(scope) if service.access is not None else None
+        self._cycle = HttpCycle(scope, self, has_body, exchange)
         self._is_app_due = True
-        return body_length
+        return head
 
     def on_body(self, chunk: bytes) -> None:
         """The next bytes of the request body."""
@@ -252,7 +251,7 @@ class Http1Connection(ResponseWriter):
             raise RemoteProtocolError("the request body is too large", 413)
         self._expects_continue = False
         cycle = self._cycle
-        if cycle is None or cycle.is_ended():
+        if cycle is None or cycle.phase == ENDED:
             self._discarded += len(chunk)
         else:
             cycle.body_arrived(chunk)
@@ -329,13 +328,13 @@ class Http1Connection(ResponseWriter):
 
     def _watch_idle(self) -> None:
         """An exchange is over and no other has begun."""
-        if self._has_begun:
+        if self._method:
             now = self._idle_since = clock.now()
             self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
 
     def _watch_head(self) -> None:
         """A head has begun and is not complete: it has its time. What follows of it does not give it more."""
-        if self._has_begun:
+        if self._method:
             self._host.set_deadline(clock.now() + self._settings.head_timeout_s)
 
     def _watch_request(self) -> None:
@@ -379,7 +378,7 @@ class Http1Connection(ResponseWriter):
             return
         shared.active_requests += 1
         coroutine = run_http(service.app, cycle, self, shared)
-        if _HAS_EAGER_TASKS and not service.has_task_factory and not self._settings.reset_contextvars:
+        if service.starts_at_once:
             # An application that never has to wait answers before this returns: a third of the cost of a call
             # (measured). A name of ours saves the making of one like "Task-17".
             task = _EagerTask(coroutine, loop=service.loop, name=TASK_NAME, eager_start=True)
@@ -399,7 +398,7 @@ class Http1Connection(ResponseWriter):
 
     def fail(self, cycle: HttpCycle) -> None:
         """The application of this cycle cannot finish its response."""
-        if cycle is not self._cycle or cycle.is_ended():
+        if cycle is not self._cycle or cycle.phase == ENDED:
             return
         if self._is_eof and cycle.is_notified():
             self._give_up("disconnected")
@@ -416,22 +415,15 @@ class Http1Connection(ResponseWriter):
         assert cycle is not None
         cycle.end("completed")
         service = self._service
-        if service.access is not None:
-            service.access.record(cycle)
+        if cycle.exchange is not None and service.access is not None:
+            service.access.record(cycle.exchange)
         shared = service.state
         shared.total_requests += 1
         if shared.total_requests == shared.requests_limit:
             shared.limit_reached()
         if self._is_reading_paused:
             self._resume_reading()
-        machine = self._machine
-        if (
-            machine.reading == state.READ_DONE
-            and machine.keep_alive
-            and not self._parser.pending_bytes
-            and not self._is_eof
-        ):
-            machine.take_next()
+        if not self._parser.pending_bytes and not self._is_eof and self._machine.take_next():
             self._cycle = None
             if not self._gathering:
                 self._watch_idle()
@@ -441,8 +433,8 @@ class Http1Connection(ResponseWriter):
 
     def _account(self, cycle: HttpCycle) -> None:
         service = self._service
-        if service.access is not None:
-            service.access.record(cycle)
+        if cycle.exchange is not None and service.access is not None:
+            service.access.record(cycle.exchange)
         shared = service.state
         shared.total_requests += 1
         if shared.total_requests == shared.requests_limit:
@@ -497,7 +489,7 @@ class Http1Connection(ResponseWriter):
         cycle, self._cycle = self._cycle, None
         if cycle is None:
             return
-        was_ended = cycle.is_ended()
+        was_ended = cycle.phase == ENDED
         cycle.disconnected(outcome)
         if not was_ended:
             self._account(cycle)

@@ -29,8 +29,7 @@ SERVER_LINE = b"server: addax\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-CLOSE_LINE = b"connection: close\r\n"
-KEEP_ALIVE_LINE = b"connection: keep-alive\r\n"
+_wall_clock = time.time
 
 _DATE_BIT = 1 << DATE
 _SERVER_BIT = 1 << SERVER
@@ -45,7 +44,7 @@ class DefaultFields:
     What the application says itself is not said twice, and ``--header`` can take the place of Date and Server.
     """
 
-    __slots__ = ("_extra", "_has_date", "_lines", "_second", "_server")
+    __slots__ = ("_extra", "_has_date", "_second", "_server", "_starts")
 
     def __init__(self, settings: Http1Settings) -> None:
         names = {name for name, _ in settings.extra_headers}
@@ -53,7 +52,7 @@ class DefaultFields:
         self._server = SERVER_LINE if settings.server_header and b"server" not in names else b""
         self._extra = b"".join([b"%b: %b\r\n" % field for field in settings.extra_headers])
         self._second = -1
-        self._lines = b""
+        self._starts: dict[int, bytes] = {}
 
     def lines(self, special: int = 0) -> bytes:
         """The field lines for this second.
@@ -61,14 +60,26 @@ class DefaultFields:
         Args:
             special: the bits of ``core.headers.ResponseFields``.
         """
+        date = clock.date_line() if self._has_date and not special & _DATE_BIT else b""
+        return date + (b"" if special & _SERVER_BIT else self._server) + self._extra
+
+    def start(self, status: int, special: int) -> bytes:
+        """Status line and field lines for this second, made once for each status in it.
+
+        Args:
+            status: 200-599.
+            special: as of ``lines``.
+        """
         if special & _DATE_OR_SERVER_BITS:
-            date = clock.date_line() if self._has_date and not special & _DATE_BIT else b""
-            return date + (b"" if special & _SERVER_BIT else self._server) + self._extra
-        second = int(time.time())
-        if second != self._second:
-            self._lines = (clock.date_line() if self._has_date else b"") + self._server + self._extra
-            self._second = second
-        return self._lines
+            return STATUS_LINES[status] + self.lines(special)
+        now = _wall_clock()
+        if not self._second <= now < self._second + 1:
+            self._starts.clear()
+            self._second = int(now)
+        start = self._starts.get(status)
+        if start is None:
+            start = self._starts[status] = STATUS_LINES[status] + self.lines()
+        return start
 
 
 def choose_framing(status: int, method: str, minor: int, content_length: int) -> int:
@@ -94,7 +105,7 @@ def field_block(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         LocalProtocolError: a name or value that HTTP does not allow, or a field that only the server may send.
     """
     lines, content_length, special = encode_fields(headers)
-    if content_length >= 0 or special & _HOP_BITS:
+    if content_length is not None or special & _HOP_BITS:
         raise LocalProtocolError("fields of framing and of the connection are not allowed here (RFC 9110 §6.5.1)")
     return lines
 

@@ -11,7 +11,6 @@ from addax.http1.grammar import cut_fields
 from addax.http1.parser import Parser
 from addax.http1.reader import StrictParser
 
-
 #: h11 merges and lower-cases the values of these, which hides what is wrong with them.
 _REWRITTEN = (b"content-length", b"transfer-encoding")
 

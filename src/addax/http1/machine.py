@@ -106,9 +106,14 @@ class Machine:
         """Whether the exchange is over and another may begin."""
         return self.reading == READ_DONE and self.writing == WRITE_DONE and self.keep_alive
 
-    def take_next(self) -> None:
-        """Begin another exchange."""
+    def take_next(self) -> bool:
+        """Begin another exchange.
+
+        Returns:
+            False if this one is not over, or was the last; nothing changed then.
+        """
         if self.reading != READ_DONE or self.writing != WRITE_DONE or not self.keep_alive:
-            raise StateError(f"next exchange in {self.reading}, {self.writing}, {self.keep_alive}")
+            return False
         self.reading = READ_IDLE
         self.writing = WRITE_IDLE
+        return True

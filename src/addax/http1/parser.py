@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from addax.core.headers import RequestHead
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 
@@ -24,19 +25,22 @@ UPGRADED = -2
 class ParserHandler(Protocol):
     """What a parser calls; filled by ``http1.connection.Http1Connection``."""
 
-    def on_head(self, method: str, target: bytes, minor: int, headers: Headers, is_repeated: bool) -> int:
+    def on_head(
+        self, method: str, target: bytes, minor: int, headers: Headers, known: RequestHead | None
+    ) -> RequestHead:
         """A whole, well-formed request head.
 
         Args:
             method: one of ``grammar.METHODS``.
-            target: request-target as sent, visible ASCII.
+            target: request-target as sent, not empty, without white space.
             minor: 0 or 1, of HTTP/1.x.
             headers: names lower-cased.
-            is_repeated: the field lines and the version are, to the byte, those of the message before on this
-                connection, so what they mean is known. False is always right.
+            known: what this returned before, on this connection, for the same version and, to the byte, the same field
+                lines; None if they are new, which is always right.
 
         Returns:
-            How the body is framed: its length in bytes (0: none, and no ``on_end`` either), CHUNKED, or UPGRADED.
+            What the head means. Its first item says how the body is framed: its length in bytes (0: none, and no
+            ``on_end`` either), CHUNKED, or UPGRADED.
 
         Raises:
             RemoteProtocolError: the head is well-formed, but not acceptable.

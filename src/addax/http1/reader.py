@@ -10,21 +10,41 @@ from __future__ import annotations
 import re
 
 from addax.core.errors import RemoteProtocolError
+from addax.core.headers import RequestHead
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.chunked import ChunkedDecoder
 from addax.http1.grammar import METHODS, STRICT_HEAD, HeadScanner
 from addax.http1.parser import CHUNKED, UPGRADED, ParserHandler
 
-#: A head up to this size is remembered for the next request; a longer one would cost an idle connection too much memory.
+#: A head up to this size is remembered for the next request; a longer one would cost an idle connection much memory.
 REPEATED_MAX_BYTES = 2048
-
-_VERSION_1_1 = b"HTTP/1.1"
 
 _HEAD = 0
 _LENGTH = 1
 _CHUNKED = 2
 _ENDED = 3
+
+
+class _LastHead:
+    """A head without a body, of HTTP/1.1, that was accepted, and what came of it.
+
+    One client says the same of itself with every request, and some ask for the same thing again, so the next head of a
+    connection is likely to have the same field lines. Of one connection only: nothing is shared between clients.
+    """
+
+    __slots__ = ("data", "headers", "lines", "meaning", "method", "target")
+
+    def __init__(
+        self, data: bytes, lines: bytes, method: str, target: bytes, headers: Headers, meaning: RequestHead
+    ) -> None:
+        self.data = data
+        #: All from the end of the request line.
+        self.lines = lines
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.meaning = meaning
 
 
 class StrictParser:
@@ -34,8 +54,7 @@ class StrictParser:
         "_buffer",
         "_chunked",
         "_handler",
-        "_last_headers",
-        "_last_lines",
+        "_last",
         "_leading_line_skipped",
         "_quick_max_bytes",
         "_remaining",
@@ -61,10 +80,7 @@ class StrictParser:
         self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes)
         self.pending_bytes = 0
         self.is_inside_message = False
-        #: Of the last head without a body: all from the end of its request line, and the field lines cut from that. One
-        #: client says the same of itself with every request, so the next head is likely to end in the same bytes.
-        self._last_lines = b""
-        self._last_headers: Headers = []
+        self._last: _LastHead | None = None
 
     def cut(self, head: bytes) -> Headers:
         """Cut the field lines of a head.
@@ -80,9 +96,17 @@ class StrictParser:
     def feed(self, data: bytes) -> None:
         """Take bytes and call the handler, until the end of the current message."""
         if self._state == _HEAD:
+            last = self._last
+            if last is not None and not self._buffer:
+                if data == last.data:
+                    # A client that polls.
+                    self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
+                    return
+                if data.endswith(last.lines) and self._feed_request_line(last, data):
+                    return
             if self._buffer:
                 self._feed_partial_head(data)
-            elif not (self._last_headers and data.endswith(self._last_lines) and self._take_repeated_head(data)):
+            else:
                 self._feed_head(data)
         elif self._state == _LENGTH:
             self._feed_length(data)
@@ -111,25 +135,22 @@ class StrictParser:
 
     # ---- heads
 
-    def _take_repeated_head(self, data: bytes) -> bool:
-        """Take a head that differs from the one before in its request line only, as those of one client mostly do.
+    def _feed_request_line(self, last: _LastHead, data: bytes) -> bool:
+        """Take a head of which only the request line is new.
 
         Returns:
-            False if it is not quite so; nothing was done then.
+            False if there is more to it than that; nothing was done then.
         """
         if len(data) > self._quick_max_bytes:
             return False
-        parts = data[: len(data) - len(self._last_lines)].split(b" ")
-        if len(parts) != 3:
+        parts = data[: len(data) - len(last.lines)].split(b" ")
+        if len(parts) != 3 or parts[2] != b"HTTP/1.1" or not parts[1]:
             return False
-        token, target, version = parts
-        method = METHODS.get(token)
-        if method is None or version != _VERSION_1_1 or not target.isascii() or not str(target, "ascii").isprintable():
+        method = METHODS.get(parts[0])
+        if method is None:
             return False
-        if not target:
-            return False
-        if self._handler.on_head(method, target, 1, self._last_headers.copy(), True):
-            raise AssertionError("a repeated head has no body")
+        last.data, last.method, last.target = data, method, parts[1]
+        self._handler.on_head(method, parts[1], 1, last.headers.copy(), last.meaning)
         return True
 
     def _feed_head(self, data: bytes) -> None:
@@ -182,11 +203,11 @@ class StrictParser:
             raise RemoteProtocolError("the request has too many fields", 431)
         # The handler and the application may change the list.
         last_headers = headers.copy()
-        framing = self._handler.on_head(method, target, 1 if minor == b"1" else 0, headers, False)
+        meaning = self._handler.on_head(method, target, 1 if minor == b"1" else 0, headers, None)
+        framing = meaning[0]
         if framing == 0:
             if minor == b"1" and len(head) <= REPEATED_MAX_BYTES:
-                self._last_lines = head[match.end(3) :]
-                self._last_headers = last_headers
+                self._last = _LastHead(head, head[match.end(3) :], method, target, last_headers, meaning)
             self._keep_back(rest)
             return
         self.head_with_body()

@@ -18,13 +18,11 @@ from typing import BinaryIO
 from addax.asgi.service import Service
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 from addax.core.headers import CLOSES, ResponseFields, encode_fields
-from addax.core.status import STATUS_LINES, may_have_body
+from addax.core.status import STATUS_LINES
 from addax.core.wire import Host
 from addax.http1 import machine as state
 from addax.http1.encode import (
     CHUNKED,
-    CLOSE_LINE,
-    KEEP_ALIVE_LINE,
     LAST_CHUNK,
     LENGTH,
     NO_BODY,
@@ -44,6 +42,10 @@ FILE_PIECE_BYTES = 262144
 
 
 _FINAL_STATUSES = frozenset(range(200, 600))
+_BODILESS_STATUSES = frozenset((204, 304))
+# Formatting a number costs several times a look-up.
+_SMALL_LENGTHS_COUNT = 1024
+_SMALL_LENGTHS = [b"%d" % length for length in range(_SMALL_LENGTHS_COUNT)]
 
 
 class ResponseWriter:
@@ -51,6 +53,7 @@ class ResponseWriter:
 
     __slots__ = (
         "_body_left",
+        "_body_length",
         "_defaults",
         "_drain_waiters",
         "_expects_continue",
@@ -60,6 +63,7 @@ class ResponseWriter:
         "_host",
         "_is_draining",
         "_is_flush_due",
+        "_is_pipelined",
         "_machine",
         "_method",
         "_minor",
@@ -79,7 +83,7 @@ class ResponseWriter:
         self._machine = Machine()
         self._host: Host
         # Of the request in progress.
-        self._method = "GET"
+        self._method = ""
         self._minor = 1
         self._expects_continue = False
         # Of its response.
@@ -87,11 +91,15 @@ class ResponseWriter:
         #: Held until the framing is settled.
         self._fields: ResponseFields | None = None
         self._framing = NO_BODY
+        #: In bytes; -1 if it is not known.
+        self._body_length = -1
         self._body_left = 0
         #: Field lines that follow the body, once the application has announced them.
         self._trailers: bytes | None = None
         # Of the connection.
         self._gathering = False
+        #: More than one request came at once, so there may be more than one answer to write at once.
+        self._is_pipelined = False
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._is_flush_due = False
@@ -128,7 +136,7 @@ class ResponseWriter:
         if fields is None:
             self._count_body(len(data), more)
             self._write_body(b"", data, more)
-        elif more or self._trailers is not None or self._method == "HEAD" or not may_have_body(self._status):
+        elif more or self._trailers is not None or self._method == "HEAD" or self._status in _BODILESS_STATUSES:
             self._settle_framing(None if more else len(data))
             self._count_body(len(data), more)
             self._write_body(self._encode_head(), data, more)
@@ -143,27 +151,33 @@ class ResponseWriter:
         """Head and body at once: what most responses are, so all in one place and without detours."""
         lines, content_length, special = fields
         size = len(data)
-        if content_length >= 0 and content_length != size:
-            self._settle_framing(size)
+        length = _SMALL_LENGTHS[size] if size < _SMALL_LENGTHS_COUNT else b"%d" % size
+        if content_length is not None and content_length != length:
+            self._settle_framing(None)
             self._count_body(size, False)
         self._fields = None
         machine = self._machine
         if special & CLOSES or self._expects_continue or self._is_draining:
-            machine.forbid_reuse()
-        persistence = b""
-        if not machine.keep_alive:
-            persistence = CLOSE_LINE
-        elif self._minor == 0:
-            persistence = KEEP_ALIVE_LINE
+            machine.keep_alive = False
+        persistence = b"\r\n\r\n" if machine.keep_alive and self._minor == 1 else self._persistence_lines()
         machine.whole_response_written()
-        start, defaults, length = STATUS_LINES[self._status], self._defaults.lines(special), b"%d" % size
+        start = self._defaults.start(self._status, special)
         if size <= JOIN_MAX_BYTES:
-            head = (start, defaults, lines, b"content-length: ", length, b"\r\n", persistence, b"\r\n", data)
-            self._write(b"".join(head))
+            piece = b"".join((start, lines, b"content-length: ", length, persistence, data))
+            if self._is_pipelined or self._out:
+                self._write(piece)
+            else:
+                self._host.write(piece)
         else:
-            self._write(b"".join((start, defaults, lines, b"content-length: ", length, b"\r\n", persistence, b"\r\n")))
+            self._write(b"".join((start, lines, b"content-length: ", length, persistence)))
             self._write(data)
         self._end_response()
+
+    def _persistence_lines(self) -> bytes:
+        """The end of a head: what becomes of the connection where the version does not say it, and the empty line."""
+        if not self._machine.keep_alive:
+            return b"\r\nconnection: close\r\n\r\n"
+        return b"\r\nconnection: keep-alive\r\n\r\n" if self._minor == 0 else b"\r\n\r\n"
 
     async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
         """Send part of an open regular file as body bytes."""
@@ -235,37 +249,37 @@ class ResponseWriter:
             whole_length: of the body if all of it is at hand, in bytes.
         """
         assert self._fields is not None
-        lines, content_length, special = self._fields
-        if content_length < 0 and whole_length is not None and self._trailers is None:
-            content_length = whole_length
-            self._fields = lines, content_length, special
-        self._framing = choose_framing(self._status, self._method, self._minor, content_length)
-        self._body_left = max(content_length, 0)
+        content_length = self._fields[1]
+        if content_length is not None:
+            self._body_length = int(content_length)
+        elif whole_length is not None and self._trailers is None:
+            self._body_length = whole_length
+        else:
+            self._body_length = -1
+        self._framing = choose_framing(self._status, self._method, self._minor, self._body_length)
+        self._body_left = self._body_length
 
     def _encode_head(self) -> bytes:
         """The held head as bytes; from here on the response is on the wire."""
         assert self._fields is not None
-        lines, content_length, special = self._fields
+        lines, _, special = self._fields
         self._fields = None
         machine = self._machine
         # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
         if special & CLOSES or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
-            machine.forbid_reuse()
-        persistence = b""
-        if not machine.keep_alive:
-            persistence = CLOSE_LINE
-        elif self._minor == 0:
-            persistence = KEEP_ALIVE_LINE
-        length = b""
+            machine.keep_alive = False
+        start = self._defaults.start(self._status, special) + lines
         if self._framing == CHUNKED:
-            length = b"transfer-encoding: chunked\r\n"
-        elif content_length >= 0 and self._status != 204:
+            length = b"transfer-encoding: chunked"
+        elif self._body_length >= 0 and self._status != 204:
             # RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
             # […] 204". For HEAD and 304 it says what the length would have been.
-            length = b"content-length: %d\r\n" % content_length
+            length = b"content-length: %d" % self._body_length
+        else:
+            # No line of its own: the line end that the next one begins with is there already.
+            start, length = start[:-2], b""
         machine.head_written()
-        start, defaults = STATUS_LINES[self._status], self._defaults.lines(special)
-        return b"".join((start, defaults, lines, length, persistence, b"\r\n"))
+        return b"".join((start, length, self._persistence_lines()))
 
     def _write_body(self, head: bytes, data: bytes, more: bool) -> None:
         """Body bytes in the response's framing, in one piece with the head where that is cheap."""

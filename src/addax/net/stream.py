@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from addax.asgi.service import Service
@@ -49,8 +50,10 @@ class Stream(asyncio.Protocol):
         "_service",
         "_transport",
         "_wheel",
+        "data_received",
         "deadline",
         "looked_at",
+        "write",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields, wheel: Wheel) -> None:
@@ -58,6 +61,9 @@ class Stream(asyncio.Protocol):
         self._wheel = wheel
         self._connection: Connection = Http1Connection(service, defaults)
         self._transport: Any = None
+        # The two that are called for every request are the other side's own methods, not ours that call them.
+        self.data_received = self._connection.receive_data  # type: ignore[method-assign]
+        self.write: Callable[[bytes], None] = _write_nothing
         self._is_closing = False
         self._is_reading_paused = False
         self._has_peer_ended = False
@@ -72,15 +78,9 @@ class Stream(asyncio.Protocol):
         """The first call, once."""
         self._transport = transport
         self._transport.set_write_buffer_limits(high=self._service.settings.write_buffer_bytes)
+        self.write = self._transport.write
         self._service.state.connections.add(self)
         self._connection.connected(self, _peer(transport))
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the peer."""
-        if self._is_closing:
-            self._discard()
-        else:
-            self._connection.receive_data(data)
 
     def eof_received(self) -> bool:
         """The peer has closed its sending half."""
@@ -102,17 +102,12 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The last call, once."""
-        self._is_closing = True
+        self._stop_writing()
         self._wheel.remove(self)
         self._connection.lost(exc)
         self._service.state.connection_lost(self)
 
     # ---- Host: what the connection asks
-
-    def write(self, data: bytes) -> None:
-        """Send bytes; never waits."""
-        if not self._is_closing:
-            self._transport.write(data)
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> bool:
         """Send part of a file by ``sendfile(2)`` where the loop can."""
@@ -150,7 +145,7 @@ class Stream(asyncio.Protocol):
         """Close after what was written has been sent."""
         if self._is_closing:
             return
-        self._is_closing = True
+        self._stop_writing()
         self._transport.close()
         # A peer that takes nothing would keep the transport for ever.
         self._wheel.put(self, clock.now() + self._service.settings.write_timeout_s)
@@ -162,7 +157,7 @@ class Stream(asyncio.Protocol):
         if self._has_peer_ended or not self._transport.can_write_eof():
             self.close()
             return
-        self._is_closing = True
+        self._stop_writing()
         now = clock.now()
         self._linger_until = now + LINGER_TOTAL_S
         self._wheel.put(self, now + LINGER_SILENCE_S)
@@ -175,8 +170,13 @@ class Stream(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
-        self._is_closing = True
+        self._stop_writing()
         self._transport.abort()
+
+    def discarded(self) -> None:
+        """Bytes came that nobody will look at: while lingering they postpone the end a little, up to a bound."""
+        if self._linger_until:
+            self._wheel.put(self, min(self._linger_until, clock.now() + LINGER_SILENCE_S))
 
     def pause_reading(self) -> None:
         """Take no more bytes from the peer."""
@@ -202,6 +202,9 @@ class Stream(asyncio.Protocol):
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand the transport over to another protocol."""
         self._connection = connection
+        self.data_received = connection.receive_data  # type: ignore[method-assign]
+        # The transport keeps its protocol's methods, so it has to be told that they are others.
+        self._transport.set_protocol(self)
         connection.connected(self, _peer(self._transport))
         if leftover:
             connection.receive_data(leftover)
@@ -232,10 +235,13 @@ class Stream(asyncio.Protocol):
         if not self._is_closing:
             self._connection.notify_disconnect()
 
-    def _discard(self) -> None:
-        """Bytes while lingering: they postpone the end a little, up to a bound."""
-        if self._linger_until:
-            self._wheel.put(self, min(self._linger_until, clock.now() + LINGER_SILENCE_S))
+    def _stop_writing(self) -> None:
+        self._is_closing = True
+        self.write = _write_nothing
+
+
+def _write_nothing(data: bytes) -> None:
+    """Stands in for a transport that is not there yet or not any more."""
 
 
 def _peer(transport: asyncio.BaseTransport) -> Peer:

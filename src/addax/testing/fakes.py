@@ -41,6 +41,7 @@ class FakeHost:
         is_reading: False between ``pause_reading`` and ``resume_reading``.
         deadline: as last set, seconds on ``core.clock.now``; None if there is none.
         sent_files: offset and count of each ``send_file``.
+        discarded_count: pieces of data that came after the end and were thrown away.
         faults: breaches of the contract, as text; ``FakeClient.responses`` raises if there are any.
     """
 
@@ -51,6 +52,7 @@ class FakeHost:
         self.peer = PEER
         self.written = bytearray()
         self.write_count = 0
+        self.discarded_count = 0
         self.sent_files: list[tuple[int, int]] = []
         self.ending: str | None = None
         self.is_lost = False
@@ -120,6 +122,10 @@ class FakeHost:
         self.deadline = None
         self._lose_soon()
         self.on_event()
+
+    def discarded(self) -> None:
+        """Bytes came after the end: counted."""
+        self.discarded_count += 1
 
     def pause_reading(self) -> None:
         """Note it."""
