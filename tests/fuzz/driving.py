@@ -13,133 +13,143 @@ from addax.core.target import parse_target
 from addax.core.types import Headers
 from addax.http1.parser import UPGRADED
 
-#: Everything that a parser said about a stream, in a form that does not depend on the pieces.
-Outcome: TypeAlias = list[Any]
-
-
-def parser_class(name: str) -> Any:
-    """The class behind ``--http name``."""
-    return resolve("--http", name, PARSERS)[1]
+#: Method, target, minor version, and field lines.
+Head: TypeAlias = tuple[str, bytes, int, tuple[tuple[bytes, bytes], ...]]
 
 
 @dataclass
-class Heard:
-    """One message as the handler was told of it.
+class Message:
+    """One request as the handler was told of it; ``end`` is how many bytes had been fed when it was complete."""
 
-    Attributes:
-        head: method, target, minor version, field lines.
-        body: so far.
-        is_complete: whether its end was told.
-    """
-
-    head: tuple[str, bytes, int, tuple[tuple[bytes, bytes], ...]]
+    head: Head
     body: bytes = b""
     is_complete: bool = False
+    end: int = 0
 
 
 class Handler:
-    """Fills ``ParserHandler``; decides as the connection does.
+    """Fills ``ParserHandler`` and decides as the connection does.
 
     Args:
         upgrades: whether a request to upgrade is granted.
     """
 
     def __init__(self, upgrades: bool = False) -> None:
-        self.messages: list[Heard] = []
+        self.messages: list[Message] = []
+        #: A request is complete and not answered yet.
+        self.is_busy = False
         self.is_upgraded = False
+        self.fed = 0
         self._upgrades = upgrades
-
-    @property
-    def is_message_over(self) -> bool:
-        return bool(self.messages) and self.messages[-1].is_complete
 
     def on_head(
         self, method: str, target: bytes, minor: int, headers: Headers, known: RequestHead | None
     ) -> RequestHead:
         assert not self.messages or self.messages[-1].is_complete, "a head inside of a message"
-        head = read_request_head(minor, headers)
-        assert known in (None, head), "remembered for another head"
+        assert not self.is_busy, "a request was looked at before the one before it was answered"
+        meaning = read_request_head(minor, headers)
+        assert known in (None, meaning), "remembered for another head"
         parse_target(method, target)
-        self.messages.append(Heard((method, target, minor, tuple(headers))))
+        self.messages.append(Message((method, target, minor, tuple(headers))))
         # An application may do the same, and the next request must not see it.
         headers.clear()
-        if self._upgrades and head[1] & UPGRADE:
+        if self._upgrades and meaning[1] & UPGRADE:
             self.is_upgraded = True
-            return UPGRADED, head[1]
-        self.messages[-1].is_complete = head[0] == 0
-        return head
+            return UPGRADED, meaning[1]
+        if meaning[0] == 0:
+            self._complete()
+        return meaning
 
     def on_body(self, chunk: bytes) -> None:
-        assert type(chunk) is bytes, chunk
+        assert type(chunk) is bytes
         assert chunk
         assert not self.messages[-1].is_complete
         self.messages[-1].body += chunk
 
     def on_end(self) -> None:
         assert not self.messages[-1].is_complete, "two ends"
+        self._complete()
+
+    def _complete(self) -> None:
         self.messages[-1].is_complete = True
+        self.messages[-1].end = self.fed
+        self.is_busy = True
 
 
-def drive(
-    name: str, pieces: list[bytes], settings: Http1Settings, *, lag: int = 0, upgrades: bool = False
-) -> Outcome:
-    """Feed pieces to a parser.
+class Drive:
+    """One parser and what it says about a stream.
 
     Args:
-        name: of the parser.
-        pieces: none is empty.
+        name: of the parser, as for ``--http``.
         settings: bounds.
-        lag: how many further pieces come before a request is answered and the next may be looked at.
         upgrades: grant upgrades.
 
-    Returns:
-        The messages, then what ended it: the status of the error, the bytes after an upgrade, or what is left.
-
-    Raises:
-        AssertionError: the parser broke its contract.
+    Attributes:
+        messages: what was understood so far.
+        ending: what is left: the status of an error, the bytes after an upgrade, or the state of the parser.
     """
-    handler = Handler(upgrades)
-    parser = parser_class(name)(handler, settings)
-    try:
-        ending = _feed_all(parser, handler, pieces, lag)
-    except RemoteProtocolError as error:
-        assert error.status in (400, 414, 417, 431, 501, 505), error.status
-        ending = ("refused", error.status)
-    return [*[(heard.head, heard.body, heard.is_complete) for heard in handler.messages], ending]
 
+    def __init__(self, name: str, settings: Http1Settings, *, upgrades: bool = False) -> None:
+        self._handler = Handler(upgrades)
+        self._parser: Any = resolve("--http", name, PARSERS)[1](self._handler, settings)
+        self.messages = self._handler.messages
+        self.ending: tuple[Any, ...] = ()
 
-def _feed_all(parser: Any, handler: Handler, pieces: list[bytes], lag: int) -> Any:
-    waited = 0
-    for number, piece in enumerate(pieces):
-        if handler.is_message_over:
-            parser.keep(piece)
+    def run(self, pieces: list[bytes], lag: int = 0) -> None:
+        """Feed pieces, none of which is empty.
+
+        Args:
+            pieces: of the stream.
+            lag: how many further pieces come before a request is answered and the next may be looked at.
+
+        Raises:
+            AssertionError: the parser broke its contract.
+        """
+        try:
+            self._feed_all(pieces, lag)
+        except RemoteProtocolError as error:
+            assert error.status in (400, 414, 417, 431, 501, 505), error.status
+            self.ending = ("refused", error.status)
+            return
+        if self._handler.is_upgraded:
+            unfed = b"".join(pieces)[self._handler.fed :]
+            self.ending = ("upgraded", self._parser.detach() + unfed)
         else:
-            parser.feed(piece)
-        if handler.is_upgraded:
-            return "upgraded", parser.detach() + b"".join(pieces[number + 1 :])
-        waited += 1
-        if waited > lag:
-            waited = 0
-            if _answer_all(parser, handler):
-                return "upgraded", parser.detach() + b"".join(pieces[number + 1 :])
-    if _answer_all(parser, handler):
-        return "upgraded", parser.detach()
-    return "waiting", parser.is_inside_message, parser.pending_bytes
+            self.ending = ("waiting", self._parser.is_inside_message, self._parser.pending_bytes)
+
+    def outcome(self) -> list[Any]:
+        """All of it, in a form that does not depend on the pieces."""
+        return [*[(message.head, message.body, message.is_complete) for message in self.messages], self.ending]
+
+    def _feed_all(self, pieces: list[bytes], lag: int) -> None:
+        handler, parser = self._handler, self._parser
+        waited = 0
+        for piece in pieces:
+            handler.fed += len(piece)
+            if handler.is_busy:
+                waited += 1
+                parser.keep(piece)
+            else:
+                waited = 0
+                parser.feed(piece)
+            if waited >= lag:
+                self._answer_all()
+            if handler.is_upgraded:
+                return
+        self._answer_all()
+
+    def _answer_all(self) -> None:
+        handler, parser = self._handler, self._parser
+        while handler.is_busy:
+            handler.is_busy = False
+            if parser.pending_bytes:
+                parser.next_message()
 
 
-def _answer_all(parser: Any, handler: Handler) -> bool:
-    """Go on until nothing that has come is left to be looked at; whether the last of it was an upgrade."""
-    while handler.is_message_over and parser.pending_bytes:
-        before = len(handler.messages)
-        parser.next_message()
-        if handler.is_upgraded:
-            return True
-        if len(handler.messages) == before:
-            break
-    if handler.is_message_over and not parser.pending_bytes:
-        handler.messages.append(_NOTHING_YET)
-        handler.messages.pop()
-    return False
-
-
-_NOTHING_YET = Heard(("", b"", 0, ()), is_complete=True)
+def outcome(
+    name: str, pieces: list[bytes], settings: Http1Settings, *, lag: int = 0, upgrades: bool = False
+) -> list[Any]:
+    """What a parser says about a stream in pieces; see ``Drive``."""
+    drive = Drive(name, settings, upgrades=upgrades)
+    drive.run(pieces, lag)
+    return drive.outcome()

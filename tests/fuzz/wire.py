@@ -145,8 +145,8 @@ ODD_TRAILERS = [b"Host: h\r\n", b"Content-Length: 1\r\n", b"no colon\r\n", b" fo
 
 #: What is put in the place of other bytes: everything that means something to some parser.
 TROUBLE = [
-    *(b"\r", b"\n", b"\r\n", b"\r\n\r\n", b"\n\n", b"\x00", b" ", b"\t", b":", b",", b";", b"=", b'"', b"\\", b"0", b"5"),
-    *(b"a", b"\x0b", b"\x0c", b"\x1c", b"\x7f", b"\x80", b"\x85", b"\xa0", b"\xff", b"%", b"/", b"?", b"#", b"HTTP/1.1"),
+    *[b"%c" % byte for byte in b'\r\n\x00 \t:,;="\\05a%/?#\x0b\x0c\x1c\x7f\x80\x85\xa0\xff'],
+    *[b"\r\n", b"\r\n\r\n", b"\n\n", b"HTTP/1.1"],
 ]
 
 
@@ -155,81 +155,89 @@ def rarely(usual: list[bytes], odd: list[bytes]) -> st.SearchStrategy[bytes]:
     return st.sampled_from(usual * max(1, 12 * len(odd) // len(usual)) + odd)
 
 
-def chunks() -> st.SearchStrategy[bytes]:
-    """One chunk, mostly right."""
-    data = st.sampled_from([b"a", b"bc", b"\r\n", b"0\r\n\r\n", b"x" * 20])
-    right = st.builds(lambda line, data: line % (b"%x" % len(data)) + b"\r\n" + data + b"\r\n", _SIZES, data)
-    return st.one_of(right, right, right, right, right, st.sampled_from(ODD_CHUNKS))
+# Made once: to make a strategy costs more than to draw from it.
+_METHOD = rarely(METHODS, ODD_METHODS)
+_TARGET = rarely(TARGETS, ODD_TARGETS)
+_VERSION = rarely(VERSIONS, ODD_VERSIONS)
+_FIELDS = st.lists(rarely(FIELDS, ODD_FIELDS), max_size=4)
+_BODY = st.sampled_from([b"b", b"GET / HTTP/1.1\r\n\r\n", b"z" * 40])
+_CHUNK = rarely(
+    [
+        line % (b"%x" % len(data)) + b"\r\n" + data + b"\r\n"
+        for line in SIZE_LINES
+        for data in (b"a", b"bc", b"\r\n", b"0\r\n\r\n", b"x" * 20)
+    ],
+    ODD_CHUNKS,
+)
+_CHUNKS = st.lists(_CHUNK, max_size=4)
+_LAST_CHUNK = st.sampled_from([b"0\r\n"] * 6 + [b"000;x\r\n", b"0\n", b""])
+_TRAILERS = st.lists(rarely(TRAILERS, ODD_TRAILERS), max_size=2)
+# RFC 9112 §2.2: an empty line before a request; one is ignored.
+_BETWEEN = st.sampled_from([b""] * 12 + [b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b" "])
+_TROUBLE = st.sampled_from(TROUBLE)
+_NUMBER = st.integers(0, 3)
+_PLACE = st.integers(0, 1000)
 
 
-_SIZES = st.sampled_from(SIZE_LINES)
-
-
-def chunked_bodies() -> st.SearchStrategy[bytes]:
+@st.composite
+def chunked_bodies(draw: st.DrawFn) -> bytes:
     """A body in chunked coding, mostly right."""
-    trailers = st.lists(rarely(TRAILERS, ODD_TRAILERS), max_size=2)
-    last = st.sampled_from([b"0\r\n"] * 6 + [b"000;x\r\n", b"0\n", b""])
-    return st.builds(
-        lambda parts, last, trailers: b"".join([*parts, last, *trailers, b"\r\n"]),
-        st.lists(chunks(), max_size=4),
-        last,
-        trailers,
-    )
+    return b"".join([*draw(_CHUNKS), draw(_LAST_CHUNK), *draw(_TRAILERS), b"\r\n"])
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
     """One request, mostly right."""
-    line = draw(rarely(METHODS, ODD_METHODS)), draw(rarely(TARGETS, ODD_TARGETS)), draw(rarely(VERSIONS, ODD_VERSIONS))
-    fields = draw(st.lists(rarely(FIELDS, ODD_FIELDS), max_size=4))
-    if draw(st.integers(0, 15)):
-        fields.insert(draw(st.integers(0, len(fields))), b"Host: h")
+    fields = list(draw(_FIELDS))
+    place = draw(_PLACE)
+    if place % 16:
+        fields.insert(place % (len(fields) + 1), b"Host: h")
     body = b""
-    framing = draw(st.integers(0, 5))
-    if framing == 0:
-        body = draw(chunked_bodies())
+    framing = draw(_NUMBER)
+    if framing == 1:
+        body = draw(_CHUNKED_BODY)
         fields.append(b"Transfer-Encoding: chunked")
-    elif framing == 1:
-        body = draw(st.sampled_from([b"b", b"GET / HTTP/1.1\r\n\r\n", b"z" * 40]))
+    elif framing == 2:
+        body = draw(_BODY)
         fields.append(b"Content-Length: %d" % len(body))
-    return b"".join([b" ".join(line), b"\r\n", *[field + b"\r\n" for field in fields], b"\r\n", body])
+    line = draw(_METHOD) + b" " + draw(_TARGET) + b" " + draw(_VERSION)
+    return b"".join([line, b"\r\n", *[field + b"\r\n" for field in fields], b"\r\n", body])
+
+
+_CHUNKED_BODY = chunked_bodies()
+_KINDS = st.lists(requests(), min_size=1, max_size=3)
+_ORDER = st.lists(st.tuples(_NUMBER, _BETWEEN), min_size=1, max_size=5)
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> Messages:
     """What one client sends: a few requests, some of them again and again, some of them damaged."""
-    kinds = draw(st.lists(requests(), min_size=1, max_size=3))
-    messages = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=5))
-    if draw(st.booleans()):
-        number = draw(st.integers(0, len(messages) - 1))
-        messages[number] = draw(damaged(messages[number]))
-    return [draw(_BETWEEN) + message for message in messages]
+    kinds = draw(_KINDS)
+    messages = [between + kinds[number % len(kinds)] for number, between in draw(_ORDER)]
+    place = draw(_PLACE)
+    if place % 2:
+        number = place % len(messages)
+        messages[number] = damage(draw, messages[number])
+    return messages
 
 
-# RFC 9112 §2.2: an empty line before a request; one is ignored.
-_BETWEEN = st.sampled_from([b""] * 12 + [b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b" "])
-
-
-@st.composite
-def damaged(draw: st.DrawFn, message: bytes) -> bytes:
+def damage(draw: st.DrawFn, message: bytes) -> bytes:
     """The message with a few bytes changed, doubled, or taken away."""
-    for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, len(message)))
-        length = draw(st.integers(0, 4))
-        kind = draw(st.integers(0, 3))
-        if kind == 0:
-            new = message[place : place + length] * 2
-        elif kind == 1:
-            new = b""
-        else:
-            new = draw(st.sampled_from(TROUBLE))
+    for place, length, kind, trouble in draw(_DAMAGES):
+        place %= len(message) + 1
+        old = message[place : place + length]
+        new = (trouble, old * 2, b"", trouble)[kind]
         message = message[:place] + new + message[place + length :]
     return message
 
 
+_DAMAGES = st.lists(st.tuples(_PLACE, _NUMBER, _NUMBER, _TROUBLE), min_size=1, max_size=3)
+_CUTS = st.tuples(st.lists(st.integers(0, 700), max_size=5), st.booleans(), st.sampled_from([False] * 4 + [True]))
+
+
 def cuts() -> st.SearchStrategy[Cut]:
     """Ways of cutting a stream."""
-    return st.tuples(st.lists(st.integers(0, 700), max_size=5), st.booleans(), st.sampled_from([False] * 4 + [True]))
+    return _CUTS
 
 
 def cut_up(messages: Messages, cut: Cut) -> list[bytes]:

@@ -81,7 +81,7 @@ def test_http_1_0_without_connection_closes():
         ([HOST, (b"content-length", b"0x5")], 400),
         ([HOST, (b"content-length", b"5_0")], 400),
         ([HOST, (b"content-length", b"")], 400),
-        ([HOST, (b"content-length", "٥".encode())], 400),
+        ([HOST, (b"content-length", b"\xd9\xa5")], 400),
         ([HOST, (b"content-length", b"1" * 19)], 400),
         ([HOST, (b"content-length", b"5"), (b"transfer-encoding", b"chunked")], 400),
         ([HOST, (b"transfer-encoding", b"gzip")], 501),
@@ -214,7 +214,7 @@ def test_content_length_of_a_response_is_one_number():
         encode_fields([(b"content-length", b"12, 12")])
 
 
-@pytest.mark.parametrize("value", [b"", b"+1", b"-1", b"1_0", b" 1", b"0x1", b"1" * 19, "٥".encode()])
+@pytest.mark.parametrize("value", [b"", b"+1", b"-1", b"1_0", b" 1", b"0x1", b"1" * 19, b"\xd9\xa5"])
 def test_content_length_of_a_response_is_ascii_digits_of_bounded_length(value: bytes):
     with pytest.raises(LocalProtocolError, match="not one decimal number"):
         encode_fields([(b"content-length", value)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def check_every_cut(parser_class: Any, data: bytes, settings: Http1Settings = SM
     shuffle = random.Random(len(data))
     for _ in range(20):
         cuts = sorted({0, len(data), *(shuffle.randrange(len(data) + 1) for _ in range(3))})
-        pieces = [data[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        pieces = [data[a:b] for a, b in pairwise(cuts)]
         assert run(parser_class, pieces, settings)[1] == whole[1]
     return whole
 

@@ -46,7 +46,7 @@ _EXPECTED_IN = {
 
 
 class HttpExchange:
-    """What an access log wants to know of a request; fills ``observe.access.Exchange``. Made only where there is one."""
+    """What an access log wants to know of a request; fills ``observe.access.Exchange``. Made only where one is."""
 
     __slots__ = (
         "bytes_received",
@@ -156,7 +156,7 @@ class HttpCycle:
             self.exchange.note_sent(body_size)
 
     def notify(self) -> None:
-        """The server stops, or the client sends no more: ``receive`` says ``http.disconnect``, what is sent may arrive."""
+        """The server stops, or the client sends no more: ``receive`` says ``http.disconnect``, ``send`` goes on."""
         if self._client == _THERE:
             self._client = _LEAVING
         if self._waiters is not None:
@@ -335,8 +335,8 @@ class HttpCycle:
         length = max(0, os.fstat(descriptor).st_size - start)
         if count is not None:
             length = min(length, int(count))
-        # A copy, so that closing ours leaves the application's open. Both share one position, which reading moves: it ends
-        # behind what was sent, or where it was when the application named the offset itself.
+        # A copy, so that closing ours leaves the application's open. Both share one position, which reading moves: it
+        # ends behind what was sent, or where it was when the application named the offset itself.
         with os.fdopen(os.dup(descriptor), "rb") as file:
             await self._send_part(file, start, length, more=bool(message.get("more_body", False)))
         os.lseek(descriptor, start + length if offset is None else position, os.SEEK_SET)

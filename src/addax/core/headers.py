@@ -241,15 +241,16 @@ def check_value(name: bytes, value: bytes) -> None:
         raise LocalProtocolError(f"value {value!r} of header {name!r} has a control character (RFC 9110 §5.5)")
 
 
-#: Field lines of a response, checked and with their line ends; the value of Content-Length, digits, as the application gave
-#: it; and bits: ``1 << kind`` for each special kind that came, and CLOSES. A tuple: one is made for every response.
+#: Field lines of a response, checked and with their line ends; the value of Content-Length, digits, as the
+#: application gave it; and bits: ``1 << kind`` for each special kind that came, and CLOSES. A tuple: one is made for
+#: every response.
 ResponseFields: TypeAlias = tuple[bytes, bytes | None, int]
 #: Bit: the application wants the connection closed.
 CLOSES = 1
 
 # Lines of the fields that came first and are nothing special: most applications say the same few things with every
-# response (content-type: application/json). Filled once and then left alone, so that fields that are different each time
-# cannot push these out; a look-up that finds nothing costs little.
+# response (content-type: application/json). Filled once and then left alone, so that fields that are different each
+# time cannot push these out; a look-up that finds nothing costs little.
 _known_lines: dict[tuple[bytes, bytes], bytes] = {}
 _KNOWN_LINES_MAX = 256
 _KNOWN_LINE_MAX_BYTES = 128

@@ -47,8 +47,9 @@ def decode_path(raw_path: bytes) -> str:
     return unquote_to_bytes(raw_path).decode("utf-8", "replace")
 
 
-# Targets without anything special that were seen: an application has few that are asked for again and again, and taking one
-# apart costs several times a look-up. Small ones only, and cleared when full, so that a peer cannot make it grow.
+# Targets without anything special that were seen: an application has few that are asked for again and again, and
+# taking one apart costs several times a look-up. Small ones only, and cleared when full, so that a peer cannot make
+# it grow.
 _known: dict[bytes, Target] = {}
 _KNOWN_MAX = 1024
 _KNOWN_MAX_BYTES = 128

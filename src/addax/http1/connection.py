@@ -23,11 +23,11 @@ from addax.asgi.service import Service
 from addax.core import clock
 from addax.core.errors import RemoteProtocolError
 from addax.core.headers import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, RequestHead, read_request_head
-from addax.core.target import parse_target
+from addax.core.target import Target, parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
-from addax.http1 import machine as state
 from addax.http1.encode import DefaultFields, error_response
+from addax.http1.machine import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 from addax.http1.writer import ResponseWriter
 
 _logger = logging.getLogger("addax.error")
@@ -64,6 +64,8 @@ class Http1Connection(ResponseWriter):
         "_peer",
         "_proxy",
         "_scopes",
+        "_target",
+        "_target_parts",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
@@ -73,6 +75,8 @@ class Http1Connection(ResponseWriter):
         self._is_app_due = False
         self._body_count = 0
         self._discarded = 0
+        self._target = b""
+        self._target_parts: Target = ("", b"", b"", None)
         self._is_reading_paused = False
         self._is_eof = False
         self._idle_since = 0.0
@@ -95,31 +99,33 @@ class Http1Connection(ResponseWriter):
         """Bytes from the peer; never raises."""
         machine = self._machine
         reading = machine.reading
-        if reading == state.READ_CLOSED:
+        if reading == READ_CLOSED:
             self._host.discarded()
             return
         parser = self._parser
         was_inside_head = False
         self._gathering = True
-        if reading == state.READ_DONE:
+        if reading == READ_DONE:
             parser.keep(data)
         else:
-            was_inside_head = reading == state.READ_IDLE and parser.is_inside_message
+            was_inside_head = reading == READ_IDLE and parser.is_inside_message
             try:
                 parser.feed(data)
             except RemoteProtocolError as error:
                 self._refuse(error)
-        self._is_pipelined = parser.pending_bytes != 0
+        if parser.pending_bytes:
+            self._is_pipelined = True
         if self._is_app_due:
             self._start()
-        if machine.reading != state.READ_IDLE:
+        if machine.reading != READ_IDLE:
             self._advance()
         if self._fields is not None:
             self._flush_head()
         self._gathering = False
         if self._out:
+            self._is_pipelined = False
             self._write_gathered()
-        if machine.reading != state.READ_IDLE:
+        if machine.reading != READ_IDLE:
             self._watch_request()
         elif parser.is_inside_message:
             if not was_inside_head:
@@ -131,18 +137,18 @@ class Http1Connection(ResponseWriter):
     def receive_eof(self) -> bool:
         """The peer has closed its half, or all of it, which looks the same: answers on their way are still sent."""
         machine = self._machine
-        if machine.reading == state.READ_CLOSED:
+        if machine.reading == READ_CLOSED:
             return False
         self._is_eof = True
         if machine.is_idle():
             self._end_of_requests()
-        elif machine.reading == state.READ_BODY:
+        elif machine.reading == READ_BODY:
             # Half a body, which nobody can complete any more.
-            if machine.writing == state.WRITE_DONE:
+            if machine.writing == WRITE_DONE:
                 self._close()
             else:
                 self._give_up("disconnected")
-        elif machine.writing == state.WRITE_DONE:
+        elif machine.writing == WRITE_DONE:
             self._advance_later()
         elif self._cycle is not None:
             self._cycle.notify()
@@ -174,9 +180,9 @@ class Http1Connection(ResponseWriter):
         machine = self._machine
         if not self.is_writable:
             self._write_stalled()
-        elif machine.reading == state.READ_BODY and machine.can_answer():
+        elif machine.reading == READ_BODY and machine.can_answer():
             self._refuse(RemoteProtocolError("the request body did not arrive in time", 408))
-        elif machine.reading == state.READ_BODY or machine.reading == state.READ_CLOSED:
+        elif machine.reading == READ_BODY or machine.reading == READ_CLOSED:
             self._give_up("aborted")
         elif self._parser.is_inside_message:
             self._refuse(RemoteProtocolError("the request head did not arrive in time", 408))
@@ -219,7 +225,13 @@ class Http1Connection(ResponseWriter):
         """A request head: decide what it means and make its cycle."""
         head = read_request_head(minor, headers) if known is None else known
         body_length, flags = head
-        target_parts = parse_target(method, target)
+        if target is self._target:
+            # The parser has seen these very bytes before, and a look is all that is left to do.
+            target_parts = self._target_parts
+        else:
+            target_parts = self._target_parts = parse_target(method, target)
+            # What "*" means depends on the method; and bytes of length one are one object wherever they come from.
+            self._target = target if target != b"*" else b""
         if target_parts[3] is not None:
             _replace_host(headers, target_parts[3])
         has_body = body_length != 0
@@ -298,12 +310,12 @@ class Http1Connection(ResponseWriter):
     def _go_on(self) -> None:
         """Take up what ``_advance`` left, outside of the application's stack."""
         machine = self._machine
-        if machine.writing == state.WRITE_CLOSED:
+        if machine.writing == WRITE_CLOSED:
             return
         self._gathering = True
         self._advance()
         self._stop_gathering()
-        if machine.reading != state.READ_IDLE:
+        if machine.reading != READ_IDLE:
             self._watch_request()
         elif self._parser.is_inside_message:
             self._watch_head()
@@ -312,9 +324,9 @@ class Http1Connection(ResponseWriter):
 
     def _close_when_over(self) -> None:
         machine = self._machine
-        if machine.writing != state.WRITE_DONE or machine.keep_alive:
+        if machine.writing != WRITE_DONE or machine.keep_alive:
             return
-        if machine.reading == state.READ_BODY:
+        if machine.reading == READ_BODY:
             # The answer came before the request was read to its end: the client may still be sending.
             self._close_lingering()
         else:
@@ -340,10 +352,10 @@ class Http1Connection(ResponseWriter):
     def _watch_request(self) -> None:
         """A request is in progress: bound what waits of it and of those behind it, and its silence."""
         machine = self._machine
-        if machine.reading == state.READ_CLOSED:
+        if machine.reading == READ_CLOSED:
             return
         cycle = self._cycle
-        if machine.reading == state.READ_BODY:
+        if machine.reading == READ_BODY:
             if cycle is not None and cycle.body_size > self._settings.body_buffer_bytes:
                 self._pause_reading()
             elif self._discarded > DISCARD_MAX_BYTES:
@@ -357,11 +369,11 @@ class Http1Connection(ResponseWriter):
     def _watch_silence(self) -> None:
         """Set the deadline that fits the state of a request in progress."""
         machine = self._machine
-        if machine.writing == state.WRITE_CLOSED or not self.is_writable:
+        if machine.writing == WRITE_CLOSED or not self.is_writable:
             return
-        if machine.reading == state.READ_BODY and not self._is_reading_paused:
+        if machine.reading == READ_BODY and not self._is_reading_paused:
             self._host.set_deadline(clock.now() + self._settings.body_timeout_s)
-        elif machine.reading != state.READ_IDLE:
+        elif machine.reading != READ_IDLE:
             self._host.set_deadline(None)
 
     def _start(self) -> None:
@@ -392,7 +404,7 @@ class Http1Connection(ResponseWriter):
 
     def body_consumed(self) -> None:
         """The application has taken all body bytes there were."""
-        if self._is_reading_paused and self._machine.reading == state.READ_BODY:
+        if self._is_reading_paused and self._machine.reading == READ_BODY:
             self._resume_reading()
             self._watch_silence()
 
@@ -454,7 +466,7 @@ class Http1Connection(ResponseWriter):
         self._machine.stop_reading()
         if self._machine.can_answer():
             self._answer_error(error.status, error.reason)
-        elif self._machine.writing == state.WRITE_DONE:
+        elif self._machine.writing == WRITE_DONE:
             self._close_lingering()
         else:
             self._give_up("aborted")

@@ -20,7 +20,6 @@ from addax.core.errors import ClientDisconnected, LocalProtocolError
 from addax.core.headers import CLOSES, ResponseFields, encode_fields
 from addax.core.status import STATUS_LINES
 from addax.core.wire import Host
-from addax.http1 import machine as state
 from addax.http1.encode import (
     CHUNKED,
     LAST_CHUNK,
@@ -31,7 +30,7 @@ from addax.http1.encode import (
     choose_framing,
     field_block,
 )
-from addax.http1.machine import Machine
+from addax.http1.machine import WRITE_BODY, WRITE_CLOSED, WRITE_IDLE, Machine
 
 _logger = logging.getLogger("addax.error")
 
@@ -43,9 +42,16 @@ FILE_PIECE_BYTES = 262144
 
 _FINAL_STATUSES = frozenset(range(200, 600))
 _BODILESS_STATUSES = frozenset((204, 304))
+
+
+def _length_lines(size: int) -> tuple[bytes, bytes]:
+    """A body's length as a field's value, and the end of a head that says it."""
+    return b"%d" % size, b"content-length: %d\r\n\r\n" % size
+
+
 # Formatting a number costs several times a look-up.
-_SMALL_LENGTHS_COUNT = 1024
-_SMALL_LENGTHS = [b"%d" % length for length in range(_SMALL_LENGTHS_COUNT)]
+_SMALL_COUNT = 1024
+_SMALL_LENGTHS = [_length_lines(size) for size in range(_SMALL_COUNT)]
 
 
 class ResponseWriter:
@@ -151,7 +157,7 @@ class ResponseWriter:
         """Head and body at once: what most responses are, so all in one place and without detours."""
         lines, content_length, special = fields
         size = len(data)
-        length = _SMALL_LENGTHS[size] if size < _SMALL_LENGTHS_COUNT else b"%d" % size
+        length, end = _SMALL_LENGTHS[size] if size < _SMALL_COUNT else _length_lines(size)
         if content_length is not None and content_length != length:
             self._settle_framing(None)
             self._count_body(size, False)
@@ -159,17 +165,18 @@ class ResponseWriter:
         machine = self._machine
         if special & CLOSES or self._expects_continue or self._is_draining:
             machine.keep_alive = False
-        persistence = b"\r\n\r\n" if machine.keep_alive and self._minor == 1 else self._persistence_lines()
+        if not machine.keep_alive or self._minor == 0:
+            end = end[:-4] + self._persistence_lines()
         machine.whole_response_written()
         start = self._defaults.start(self._status, special)
         if size <= JOIN_MAX_BYTES:
-            piece = b"".join((start, lines, b"content-length: ", length, persistence, data))
+            piece = b"".join((start, lines, end, data))
             if self._is_pipelined or self._out:
                 self._write(piece)
             else:
                 self._host.write(piece)
         else:
-            self._write(b"".join((start, lines, b"content-length: ", length, persistence)))
+            self._write(start + lines + end)
             self._write(data)
         self._end_response()
 
@@ -199,7 +206,7 @@ class ResponseWriter:
                 await self._send_file_pieces(file, offset, count)
             if self._framing == CHUNKED:
                 self._write(b"\r\n")
-        if self._machine.writing != state.WRITE_BODY:
+        if self._machine.writing != WRITE_BODY:
             raise ClientDisconnected("the client has disconnected")
         if not more:
             if self._framing == CHUNKED:
@@ -225,19 +232,19 @@ class ResponseWriter:
 
     def send_continue(self) -> None:
         """The application asks for the body: the client may send it (RFC 9110 §10.1.1)."""
-        if self._expects_continue and self._machine.writing == state.WRITE_IDLE:
+        if self._expects_continue and self._machine.writing == WRITE_IDLE:
             self._expects_continue = False
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was sent."""
-        while not self.is_writable and self._machine.writing != state.WRITE_CLOSED:
+        while not self.is_writable and self._machine.writing != WRITE_CLOSED:
             future: asyncio.Future[None] = self._service.loop.create_future()
             if self._drain_waiters is None:
                 self._drain_waiters = []
             self._drain_waiters.append(future)
             await future
-        if self._machine.writing == state.WRITE_CLOSED:
+        if self._machine.writing == WRITE_CLOSED:
             raise ClientDisconnected("the client has disconnected")
 
     # ---- how it is written
@@ -342,7 +349,7 @@ class ResponseWriter:
     def _flush_head(self) -> None:
         """Send a held head that no body has come for."""
         self._is_flush_due = False
-        if self._fields is not None and self._machine.writing == state.WRITE_IDLE:
+        if self._fields is not None and self._machine.writing == WRITE_IDLE:
             self._settle_framing(None)
             self._write(self._encode_head())
 
@@ -369,7 +376,7 @@ class ResponseWriter:
             if not piece:
                 raise LocalProtocolError("the file became shorter while it was sent")
             count -= len(piece)
-            if self._machine.writing != state.WRITE_BODY:
+            if self._machine.writing != WRITE_BODY:
                 raise ClientDisconnected("the client has disconnected")
             self._host.write(piece)
             if not self.is_writable:

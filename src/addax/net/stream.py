@@ -194,10 +194,10 @@ class Stream(asyncio.Protocol):
         """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``."""
         if self._is_closing:
             return
-        if when is not None and when < self.looked_at:
-            self._wheel.put(self, when)
-        else:
+        if when is None or when >= self.looked_at:
             self.deadline = when
+        else:
+            self._wheel.put(self, when)
 
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand the transport over to another protocol."""

@@ -1,0 +1,266 @@
+"""Drives one server's protocol in process, without a socket. Started by ``instructions.py`` under valgrind.
+
+    python inprocess.py SERVER CASE [--loop asyncio] [--counts 100,300]
+
+First some requests whose answers are parsed and compared with what they have to be; then requests whose
+answers are only counted, first to warm up, then ``--counts`` of them with a mark before, between and after them.
+
+The event loop runs as for a real server: each request is an event of the loop of its own, and the next comes in a
+later one, after the transport was given the last byte of the answer. Tasks, timers and futures that a server makes are
+paid for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import Any
+
+from cases import CASES, Case, app
+
+CHECKED_COUNT = 20
+WARM_UP_COUNT = 100
+#: Of both servers. No connection may time out while it is counted, however slow the machine is.
+OPTIONS: dict[str, Any] = {
+    "access_log": False,
+    "lifespan": "off",
+    "log_level": "info",
+    "timeout_keep_alive": 3600,
+}
+PEER = ("127.0.0.1", 50000)
+OWN = ("127.0.0.1", 8000)
+
+
+class Transport:
+    """Keeps what was written until it is a whole answer, then says so.
+
+    Not an ``asyncio.Transport``: attributes of its subclasses are slow in CPython, and that would be counted.
+    """
+
+    __slots__ = ("_on_answer", "_written", "answer")
+
+    def __init__(self, on_answer: Callable[[], None]) -> None:
+        self._on_answer = on_answer
+        self._written = b""
+        self.answer = b""
+
+    def write(self, data: Any) -> None:
+        self._written += data
+        if body_of(self._written) is not None:
+            self.answer, self._written = self._written, b""
+            self._on_answer()
+
+    def writelines(self, pieces: Any) -> None:
+        self.write(b"".join(pieces))
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"peername": PEER, "sockname": OWN}.get(name, default)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        raise AssertionError("the server closed the connection")
+
+    abort = close
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+class CountingTransport(Transport):
+    """Only counts: the least that a transport can do, so that next to nothing of it is in the result.
+
+    Args:
+        on_answer: called when as many bytes have come as an answer has.
+        answer_size: how many those are.
+    """
+
+    __slots__ = ("_answer_size", "_left")
+
+    def __init__(self, on_answer: Callable[[], None], answer_size: int) -> None:
+        super().__init__(on_answer)
+        self._answer_size = self._left = answer_size
+
+    def write(self, data: Any) -> None:
+        self._left -= len(data)
+        if self._left <= 0:
+            assert self._left == 0, "an answer is longer than those before it"
+            self._left = self._answer_size
+            self._on_answer()
+
+
+def split_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
+    """Status, head and the rest of an answer, or None if its head is not complete."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return (int(head[9:12]), head.lower(), rest) if end else None
+
+
+def decode_chunks(data: bytes) -> bytes | None:
+    """The content of a chunked body, or None if its end has not come."""
+    content = b""
+    while True:
+        line, end, data = data.partition(b"\r\n")
+        if not end or len(data) < int(line, 16) + 2:
+            return None
+        size = int(line, 16)
+        content, data = content + data[:size], data[size + 2 :]
+        if size == 0:
+            return content
+
+
+def body_of(data: bytes) -> bytes | None:
+    """The body of an answer, or None if it is not complete."""
+    parts = split_answer(data)
+    if parts is None:
+        return None
+    _status, head, rest = parts
+    if b"transfer-encoding: chunked" in head:
+        return decode_chunks(rest)
+    length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return rest if len(rest) >= length else None
+
+
+class Driver:
+    """One connection that gets one request after the other.
+
+    Args:
+        loop: does not run yet.
+        make_protocol: makes the server's side.
+        case: what to send.
+        answer_size: bytes of an answer, to count them only; 0: answers are parsed.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], case: Case, answer_size: int = 0
+    ) -> None:
+        self._loop = loop
+        self._request = case.request
+        self.transport = CountingTransport(self._answered, answer_size) if answer_size else Transport(self._answered)
+        self._left = 0
+        self._done: asyncio.Future[None] = loop.create_future()
+        protocol = make_protocol()
+        protocol.connection_made(self.transport)
+        self._receive = protocol.data_received
+
+    def run(self, count: int) -> None:
+        """Send requests; return when all of them were answered."""
+        self._left = count
+        self._done = self._loop.create_future()
+        self._loop.call_soon(self._next)
+        self._loop.run_until_complete(self._done)
+
+    def _next(self) -> None:
+        if self._left:
+            self._left -= 1
+            self._receive(self._request)
+        else:
+            self._done.set_result(None)
+
+    def _answered(self) -> None:
+        self._loop.call_soon(self._next)
+
+
+def check(driver: Driver, case: Case) -> int:
+    """Compare answers with what they have to be.
+
+    Returns:
+        The size of an answer, in bytes.
+    """
+    sizes = set()
+    for _ in range(CHECKED_COUNT):
+        driver.run(1)
+        answer = driver.transport.answer
+        parts = split_answer(answer)
+        assert parts is not None
+        assert parts[0] == case.status, answer
+        assert body_of(answer) == case.body, answer
+        sizes.add(len(answer))
+    assert len(sizes) == 1, sizes
+    return sizes.pop()
+
+
+def make_addax(parser: str, loop: asyncio.AbstractEventLoop) -> Callable[[], Any]:
+    """What makes a protocol of addax, wired as its server does it."""
+    from addax.asgi.state import ServerState
+    from addax.config import Config
+    from addax.server.build import Assembly
+
+    config = Config(app, http=parser, **OPTIONS)
+    config.load()
+    return Assembly(config.settings(), config.loaded_app, ServerState(), {}, loop).make_protocol
+
+
+def make_uvicorn(parser: str, loop: asyncio.AbstractEventLoop) -> Callable[[], Any]:
+    """What makes a protocol of uvicorn, wired as its server does it."""
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+    config = Config(app, http=parser, **OPTIONS)
+    config.load()
+    state = ServerState()
+    # Its server renders the date once a second.
+    state.default_headers = [(b"date", formatdate(usegmt=True).encode()), *config.encoded_headers]
+    protocol: Any = config.http_protocol_class
+    return lambda: protocol(config=config, server_state=state, app_state={}, _loop=loop)
+
+
+def make_loop(name: str) -> asyncio.AbstractEventLoop:
+    """An event loop by its name."""
+    if name == "asyncio":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def measure(
+    loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], case: Case, counts: Sequence[int]
+) -> None:
+    """Run the requests of a case, with marks around each count."""
+    answer_size = check(Driver(loop, make_protocol, case), case)
+    driver = Driver(loop, make_protocol, case, answer_size)
+    driver.run(WARM_UP_COUNT)
+    gc.collect()
+    for count in counts:
+        mark()
+        driver.run(count)
+    mark()
+
+
+def mark() -> None:
+    """Call a C function that nothing else here calls; valgrind was told to cut its counters there."""
+    os.getppid()
+
+
+def main() -> None:
+    """Run the case that the command line names."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("server", help="addax-httptools, addax-h11, uvicorn-httptools or uvicorn-h11")
+    arguments.add_argument("case", choices=list(CASES))
+    arguments.add_argument("--loop", default="uvloop", choices=["uvloop", "asyncio"])
+    arguments.add_argument("--counts", default=[100, 300], type=lambda text: [int(count) for count in text.split(",")])
+    options = arguments.parse_args()
+    name, _, parser = options.server.partition("-")
+    loop = make_loop(options.loop)
+    asyncio.set_event_loop(loop)
+    make_protocol = {"addax": make_addax, "uvicorn": make_uvicorn}[name](parser, loop)
+    # The collector runs at moments that differ from run to run; both servers go without it.
+    gc.disable()
+    measure(loop, make_protocol, CASES[options.case], options.counts)
+
+
+if __name__ == "__main__":
+    main()
