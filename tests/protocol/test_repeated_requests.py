@@ -95,3 +95,17 @@ def test_a_last_request_that_was_seen_before_still_closes(connect: Connect) -> N
         assert client.host.ending == "close"
 
     testing.run(scenario())
+
+
+def test_an_empty_line_may_come_before_each_of_them(connect: Connect) -> None:
+    async def scenario() -> None:
+        client = connect(Recorder())
+        await client.send(SEEN % b"a")
+        for _ in range(3):
+            await client.send(b"\r\n")
+            await client.send(SEEN % b"a")
+        assert [response.status for response in client.responses()] == [200] * 4
+        await client.send(b"\r\n\r\n" + SEEN % b"a")
+        assert client.responses()[-1].status == 400
+
+    testing.run(scenario())

@@ -224,3 +224,38 @@ def test_other_clients_are_served_meanwhile(connect: Connect) -> None:
         await slow.close()
 
     testing.run(scenario())
+
+
+async def whole_large_body(scope: Any, receive: Any, send: Any) -> None:
+    await send(START)
+    await send({"type": "http.response.body", "body": b"x" * 200_000})
+
+
+def test_unsent_answer_has_the_time_of_a_write_and_not_that_of_an_idle_connection(
+    connect: Connect, fake_clock: FakeClock
+) -> None:
+    async def scenario() -> None:
+        client = connect(whole_large_body, keep_alive_timeout_s=5.0, write_timeout_s=60.0)
+        client.host.is_client_taking = False
+        await client.send(GET)
+        await fake_clock.advance(client, 59.0)
+        assert client.is_open
+        client.host.take()
+        await testing.settle()
+        await fake_clock.advance(client, 4.0)
+        assert client.is_open
+        await fake_clock.advance(client, 1.5)
+        assert client.host.ending == "close"
+
+    testing.run(scenario())
+
+
+def test_unsent_answer_that_nobody_takes_is_given_up(connect: Connect, fake_clock: FakeClock) -> None:
+    async def scenario() -> None:
+        client = connect(whole_large_body, keep_alive_timeout_s=5.0, write_timeout_s=60.0)
+        client.host.is_client_taking = False
+        await client.send(GET)
+        await fake_clock.advance(client, 60.5)
+        assert client.host.ending == "abort"
+
+    testing.run(scenario())

@@ -287,7 +287,7 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
         if type(value) is not bytes or not str(value, "latin-1").isprintable():
             check_value(name, value)
         if kind == ORDINARY:
-            lines.append(_remember_line(field, known.prefix + value + b"\r\n"))
+            lines.append(_remember_line(field, known, known.prefix + value + b"\r\n"))
             continue
         special |= 1 << kind
         if kind == CONNECTION and b"close" in tokens(value):
@@ -298,9 +298,11 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
     return b"".join(lines), content_length, special
 
 
-def _remember_line(field: tuple[bytes, bytes], line: bytes) -> bytes:
-    if len(_known_lines) < _KNOWN_LINES_MAX and len(line) <= _KNOWN_LINE_MAX_BYTES and type(field) is tuple:
-        _known_lines[field] = line
+def _remember_line(field: tuple[bytes, bytes], name: FieldName, line: bytes) -> bytes:
+    # A cookie is nobody's but one client's: nothing to keep.
+    if len(_known_lines) < _KNOWN_LINES_MAX and len(line) <= _KNOWN_LINE_MAX_BYTES and name.lower != b"set-cookie":
+        if type(field) is tuple:
+            _known_lines[field] = line
     return line
 
 

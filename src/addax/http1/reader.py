@@ -100,6 +100,7 @@ class StrictParser:
             if last is not None and not self._buffer:
                 if data == last.data:
                     # A client that polls.
+                    self._leading_line_skipped = False
                     self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
                     return
                 if data.endswith(last.lines) and self._feed_request_line(last, data):
@@ -149,6 +150,7 @@ class StrictParser:
         method = METHODS.get(parts[0])
         if method is None:
             return False
+        self._leading_line_skipped = False
         last.data, last.method, last.target = data, method, parts[1]
         self._handler.on_head(method, parts[1], 1, last.headers.copy(), last.meaning)
         return True
