@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from addax import testing
+from addax.http1.connection import DRAIN_REST_S
 
 from .apps import HELLO, START, Stepped, body, hello
 from .conftest import GET, Connect, ErrorLog, FakeClock
@@ -30,24 +31,49 @@ def test_request_in_progress_is_answered_and_is_the_last(connect: Connect) -> No
     testing.run(scenario())
 
 
-def test_response_in_progress_is_finished(connect: Connect) -> None:
+async def begun(connect: Connect) -> tuple[testing.FakeClient, Stepped]:
+    """A client with a response whose head is on the wire, and promises to keep the connection, when the worker stops."""
+    app = Stepped(body(b"llo"))
+
+    async def both(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(body(b"he", more=True))
+        await app(scope, receive, send)
+
+    client = connect(both)
+    await client.send(GET)
+    client.connection.start_draining()
+    app.go()
+    await testing.settle()
+    (response,) = client.responses()
+    assert response.body == b"hello"
+    assert response.is_complete
+    assert not response.is_last
+    assert client.is_open
+    return client, app
+
+
+def test_response_that_promised_to_keep_the_connection_is_followed_by_one_that_does_not(connect: Connect) -> None:
     async def scenario() -> None:
-        app = Stepped(body(b"llo"))
-
-        async def both(scope: Any, receive: Any, send: Any) -> None:
-            await send(START)
-            await send(body(b"he", more=True))
-            await app(scope, receive, send)
-
-        client = connect(both)
-        await client.send(GET + GET)
-        client.connection.start_draining()
-        app.go()
+        client, app = await begun(connect)
+        await client.send(GET)
+        app.go(1)
         await testing.settle()
-        (response,) = client.responses()
-        assert response.body == b"hello"
-        assert response.is_complete
+        assert [response.is_last for response in client.responses()] == [False, True]
         assert not client.is_open
+
+    testing.run(scenario())
+
+
+def test_response_that_promised_to_keep_the_connection_is_followed_by_a_rest(
+    connect: Connect, fake_clock: FakeClock
+) -> None:
+    async def scenario() -> None:
+        client, _ = await begun(connect)
+        await fake_clock.advance(client, DRAIN_REST_S - 0.1)
+        assert client.is_open
+        await fake_clock.advance(client, 0.2)
+        assert client.host.ending == "close"
 
     testing.run(scenario())
 
@@ -156,7 +182,7 @@ def test_draining_twice_is_once(connect: Connect) -> None:
     "data", [GET, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nab"], ids=["get", "post"]
 )
 def test_notice_is_a_disconnect_to_receive_and_nothing_to_send(
-    connect: Connect, error_log: ErrorLog, data: bytes
+    connect: Connect, error_log: ErrorLog, fake_clock: FakeClock, data: bytes
 ) -> None:
     messages: list[Any] = []
 
@@ -176,6 +202,7 @@ def test_notice_is_a_disconnect_to_receive_and_nothing_to_send(
         (response,) = client.responses()
         assert response.is_complete
         assert response.body == b"event 1\nbye\n"
+        await fake_clock.advance(client, DRAIN_REST_S)
         assert not client.is_open
 
     testing.run(scenario())

@@ -299,10 +299,10 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
 
 
 def _remember_line(field: tuple[bytes, bytes], name: FieldName, line: bytes) -> bytes:
+    is_small = len(line) <= _KNOWN_LINE_MAX_BYTES and len(_known_lines) < _KNOWN_LINES_MAX
     # A cookie is nobody's but one client's: nothing to keep.
-    if len(_known_lines) < _KNOWN_LINES_MAX and len(line) <= _KNOWN_LINE_MAX_BYTES and name.lower != b"set-cookie":
-        if type(field) is tuple:
-            _known_lines[field] = line
+    if is_small and type(field) is tuple and name.lower != b"set-cookie":
+        _known_lines[field] = line
     return line
 
 

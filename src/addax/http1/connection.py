@@ -56,6 +56,7 @@ class Http1Connection(ResponseWriter):
         "_cycle",
         "_discarded",
         "_idle_since",
+        "_idle_timeout_s",
         "_is_app_due",
         "_is_eof",
         "_is_reading_paused",
@@ -79,6 +80,7 @@ class Http1Connection(ResponseWriter):
         self._is_reading_paused = False
         self._is_eof = False
         self._idle_since = 0.0
+        self._idle_timeout_s = service.settings.keep_alive_timeout_s
         self._buffer_mark = 0
 
     # ---- Connection: what the host tells
@@ -132,7 +134,7 @@ class Http1Connection(ResponseWriter):
         elif self._method and self.is_writable:
             # As ``_watch_idle``, written out like the other.
             now = self._idle_since = clock.now()
-            self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
+            self._host.set_deadline(now + self._idle_timeout_s)
 
     def receive_eof(self) -> bool:
         """The peer has closed its half, or all of it, which looks the same: answers on their way are still sent."""
@@ -193,12 +195,14 @@ class Http1Connection(ResponseWriter):
 
     def start_draining(self) -> None:
         """Finish the exchange in progress, take nothing new."""
+        # An answer whose head is on the wire already has promised to keep the connection: the client may have its next
+        # request on the way. So the one that says "close" is the next one, if it comes soon.
         self._is_draining = True
-        self._machine.forbid_reuse()
+        self._idle_timeout_s = min(DRAIN_REST_S, self._idle_timeout_s)
         if not self._machine.is_idle() or self._parser.is_inside_message:
             return
         # A client that used the connection a moment ago may have its next request on the way, which a close would lose.
-        rest_until = self._idle_since + DRAIN_REST_S
+        rest_until = self._idle_since + self._idle_timeout_s
         if clock.now() < rest_until:
             self._host.set_deadline(rest_until)
         else:
@@ -326,7 +330,8 @@ class Http1Connection(ResponseWriter):
 
     def _close_when_over(self) -> None:
         machine = self._machine
-        if machine.writing != WRITE_DONE or machine.keep_alive:
+        is_last = not machine.keep_alive or (self._is_draining and machine.reading == READ_BODY)
+        if machine.writing != WRITE_DONE or not is_last:
             return
         if machine.reading == READ_BODY:
             # The answer came before the request was read to its end: the client may still be sending.
@@ -344,7 +349,7 @@ class Http1Connection(ResponseWriter):
         """An exchange is over and no other has begun. While its answer waits for the client, that has the deadline."""
         if self._method and self.is_writable:
             now = self._idle_since = clock.now()
-            self._host.set_deadline(now + self._settings.keep_alive_timeout_s)
+            self._host.set_deadline(now + self._idle_timeout_s)
 
     def _watch_head(self) -> None:
         """A head has begun and is not complete: it has its time. What follows of it does not give it more."""
