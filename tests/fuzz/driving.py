@@ -108,7 +108,6 @@ class Drive:
         try:
             self._feed_all(pieces, lag)
         except RemoteProtocolError as error:
-            assert error.status in (400, 414, 417, 431, 501, 505), error.status
             self.ending = ("refused", error.status)
             return
         if self._handler.is_upgraded:

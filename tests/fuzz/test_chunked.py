@@ -195,7 +195,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return body + draw(st.sampled_from([b"", b"GET / HTTP/1.1\r\n"]))
 
 
-@fuzz(700)
+@fuzz(500)
 @given(bodies(), cuts())
 def test_decoder_agrees_with_a_reference(body: bytes, cut: Cut) -> None:
     expected = Reference(body).decode()

@@ -120,7 +120,7 @@ def plain(understood: Understood) -> Understood:
     return method, target, version, lowered, body, length
 
 
-@fuzz(700)
+@fuzz(500)
 @example([b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1 ; a\r\na\r\n0\r\n\r\n"])
 @example([b"\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"])
 @given(streams())

@@ -29,23 +29,13 @@ NAMES = [
     b"host",
     b"x-other",
 ]
-PARTS = [
-    *(
-        "1.2.3.4",
-        "127.0.0.1",
-        "10.0.0.9",
-        "::1",
-        "[::1]",
-        "fe80::1%eth0",
-        "::ffff:1.2.3.4",
-        "unknown",
-        "_hidden",
-        "edge",
-    ),
-    *(",", ", ", ";", "=", ":", '"', "\\", "[", "]", "/", "//", "..", "%2f", " ", "\t", ":80", ":0", ":99999", ":_p"),
-    *("http", "https", "wss", "ftp", "HTTPS", "for=", "proto=", "host=", "by=", "FOR=", "h.example", "h:8", "a_b", "-"),
-    *("\xff", "\x85", "\xb2", "", "0", "65536", "01.2.3.4", "1.2.3", "/app", "/a b", "/\xe9", "*", "unix:"),
-]
+#: Between bars, because most of these have other marks in them.
+_PARTS = (
+    "1.2.3.4|127.0.0.1|10.0.0.9|::1|[::1]|fe80::1%eth0|::ffff:1.2.3.4|01.2.3.4|1.2.3|unknown|_hidden|edge|unix:"
+    '|,|, |;|=|:|"|\\|[|]|/|//|..|%2f|*|:80|:0|:99999|:_p|0|65536|-|a_b|h:8|h.example|| |\t|\x85|\xff|\xb2'
+    "|http|https|wss|ftp|HTTPS|for=|proto=|host=|by=|FOR=|/app|/\xe9"
+)
+PARTS = _PARTS.split("|")
 VALUES = st.one_of(
     st.lists(st.sampled_from(PARTS), max_size=8).map("".join),
     st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=20),
@@ -67,7 +57,7 @@ def scope_of(kind: str, fields: list[tuple[bytes, str]]) -> dict[str, Any]:
     }
 
 
-@fuzz(500)
+@fuzz(400)
 @given(
     st.lists(st.tuples(st.sampled_from(NAMES), VALUES), max_size=5),
     st.sampled_from(["http", "websocket"]),
@@ -87,7 +77,8 @@ def test_forwarded_fields_leave_a_right_scope(
     assert scope["type"] == kind
     assert scope["scheme"] in (("http", "https") if kind == "http" else ("ws", "wss"))
     host, port = scope["client"]
-    assert host == "edge" or str(ipaddress.ip_address(host)) == host
+    # A name is taken only where it is trusted by that name.
+    assert host in trusted or str(ipaddress.ip_address(host)) == host
     assert 0 <= port <= 65535
     server_host, server_port = scope["server"]
     assert isinstance(server_host, str)
@@ -119,6 +110,6 @@ def test_parsers_of_forwarded_text_never_raise(text: str) -> None:
     host = parse_host(text)
     assert host is None or is_authority(text.encode("ascii"))
     prefix = parse_prefix(text)
-    assert prefix is None or prefix.startswith("/")
+    assert prefix is None or prefix == "" or prefix.startswith("/")
     for element in parse_forwarded([text]):
         assert all(isinstance(part, str) for part in element)

@@ -1,6 +1,7 @@
 """A request-target is refused with 400 or its parts are the whole of it, and a second look says the same.
 
-No target has a space in it, because a parser cuts at it. Hosts are compared with what the standard library's URL parser understands.
+No target has a space in it, because a parser cuts there. Hosts are compared with what the standard library's URL parser
+understands.
 """
 
 from __future__ import annotations
@@ -16,57 +17,9 @@ from addax.core.target import Target, is_authority, parse_target
 from .profile import fuzz
 
 PARTS = [
-    *(
-        b"/",
-        b"//",
-        b"a",
-        b"..",
-        b"?",
-        b"??",
-        b"#",
-        b"*",
-        b":",
-        b"@",
-        b"[",
-        b"]",
-        b"[::1]",
-        b"[v1.a]",
-        b"%",
-        b"%2F",
-        b"%41",
-    ),
-    *(
-        b"%c3%a9",
-        b"%ff",
-        b"%zz",
-        b"http://",
-        b"HTTPS://",
-        b"ftp://",
-        b"h",
-        b"h.example",
-        b":80",
-        b":99999",
-        b":0",
-        b"\x00",
-    ),
-    *(
-        b" ",
-        b"\t",
-        b"\r",
-        b"\n",
-        b"\x7f",
-        b"\x80",
-        b"\xc3\xa9",
-        b"\\",
-        b'"',
-        b";",
-        b"=",
-        b"&",
-        b"+",
-        b"{",
-        b"\x0b",
-        b"x" * 130,
-    ),
+    *b"/ // a .. ? ?? # * : @ [ ] [::1] [v1.a] http:// HTTPS:// ftp:// h h.example :80 :99999 :0".split(),
+    *b'% %2F %41 %c3%a9 %ff %zz \\ " ; = & + {'.split(),
+    *[b"\x00", b"\t", b"\r", b"\n", b"\x0b", b"\x7f", b"\x80", b"\xc3\xa9", b"x" * 130],
 ]
 TARGETS = st.builds(
     lambda first, rest: first + b"".join(rest),
@@ -82,7 +35,7 @@ def look(method: str, target: bytes) -> Target | int:
         return error.status
 
 
-@fuzz(500)
+@fuzz(400)
 @given(TARGETS, st.sampled_from(["GET", "OPTIONS"]))
 def test_target_is_refused_or_its_parts_are_the_whole(target: bytes, method: str) -> None:
     parts = look(method, target)
@@ -92,6 +45,7 @@ def test_target_is_refused_or_its_parts_are_the_whole(target: bytes, method: str
         return
     path, raw_path, query, authority = parts
     assert target.isascii()
+    assert b"#" not in target
     assert all(0x20 < byte < 0x7F for byte in target)
     assert b"?" not in raw_path
     assert path == unquote(raw_path.decode("ascii"), "utf-8", "replace")
@@ -109,7 +63,7 @@ def test_target_is_refused_or_its_parts_are_the_whole(target: bytes, method: str
     assert raw_path == b"*" or raw_path.startswith(b"/")
 
 
-@fuzz(500)
+@fuzz(400)
 @given(st.lists(st.sampled_from([part for part in PARTS if b"://" not in part]), min_size=1, max_size=4).map(b"".join))
 def test_authority_is_one_to_the_standard_library_too(authority: bytes) -> None:
     if not is_authority(authority):

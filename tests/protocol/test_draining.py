@@ -32,7 +32,7 @@ def test_request_in_progress_is_answered_and_is_the_last(connect: Connect) -> No
 
 
 async def begun(connect: Connect) -> tuple[testing.FakeClient, Stepped]:
-    """A client with a response whose head is on the wire, and promises to keep the connection, when the worker stops."""
+    """A client with a response whose head is on the wire, keeping the connection, when the worker stops."""
     app = Stepped(body(b"llo"))
 
     async def both(scope: Any, receive: Any, send: Any) -> None:
