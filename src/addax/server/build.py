@@ -7,9 +7,11 @@ import asyncio
 from addax.asgi.proxy_headers import ProxyRules
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
+from addax.core.errors import ConfigError
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import LogSettings, Settings
 from addax.core.types import ASGIApp
+from addax.http1.connection import Http1Connection
 from addax.http1.encode import DefaultFields
 from addax.net.stream import Stream
 from addax.net.timers import Wheel
@@ -38,7 +40,7 @@ class Assembly:
         lifespan_state: dict[str, object],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        _name, parser = resolve("--http", settings.http, PARSERS)
+        _, parser = resolve("--http", settings.http, PARSERS)
         self.wheel = Wheel(loop)
         self.defaults = DefaultFields(settings.http1)
         self.service = Service(
@@ -51,6 +53,11 @@ class Assembly:
             access=_make_access_log(settings.log),
             proxy=ProxyRules(settings.proxy) if settings.proxy.enabled else None,
         )
+        try:
+            # Somebody's own class that cannot be made is told now: later, each client would be left hanging.
+            Http1Connection(self.service, self.defaults)
+        except Exception as error:
+            raise ConfigError("--http", f"{settings.http!r} cannot be used: {error!r}") from error
 
     def make_protocol(self) -> asyncio.Protocol:
         """Make the protocol of one accepted connection."""
