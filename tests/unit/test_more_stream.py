@@ -394,8 +394,17 @@ def test_a_loop_without_sendfile_says_so_before_the_first_byte(
     async def test(bench: Bench) -> None:
         Sendfile(monkeypatch, error)
         assert not await send(bench, 10)
+
+    play(test)
+
+
+@pytest.mark.parametrize("error", [NotImplementedError(), asyncio.SendfileNotAvailableError()])
+def test_sendfile_that_has_worked_and_fails_is_a_connection_that_broke(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(bench: Bench) -> None:
         Sendfile(monkeypatch, 4, error)
-        with pytest.raises(type(error)):
+        with pytest.raises(ConnectionResetError):
             await send(bench, 10)
 
     play(test)

@@ -68,7 +68,7 @@ def parse_target(method: str, target: bytes) -> Target:
     known = _known.get(target)
     if known is not None:
         return known
-    if not target.isascii() or not str(target, "ascii").isprintable():
+    if not target.isascii() or not str(target, "ascii").isprintable() or target.find(b" ") >= 0:
         raise RemoteProtocolError("the request-target has a byte that is not visible ASCII")
     # ``find`` and not ``in``: bytes in bytes tries the left side as a number first, and fails, at ten times the cost.
     if target.find(b"#") >= 0:

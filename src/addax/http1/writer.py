@@ -218,9 +218,6 @@ class ResponseWriter:
         """Take trailer fields; with ``more`` False the response ends."""
         assert self._trailers is not None
         block = field_block(headers)
-        if self._fields is not None:
-            self._settle_framing(None)
-            self._write(self._encode_head())
         self._trailers += block
         if more:
             return

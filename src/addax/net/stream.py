@@ -119,9 +119,11 @@ class Stream(asyncio.Protocol):
                 # While the kernel sends, nothing waits in the transport whose stalling could be seen; so each piece
                 # has the time in which a client must take some of what waits for it.
                 sent = await asyncio.wait_for(sending, self._service.settings.write_timeout_s)
-            except (NotImplementedError, asyncio.SendfileNotAvailableError):
+            except (NotImplementedError, asyncio.SendfileNotAvailableError) as error:
                 if offset > begin:
-                    raise
+                    # asyncio's word for whatever the first try of a call fails with. For this file it has worked before,
+                    # so it is the connection that has failed.
+                    raise ConnectionResetError("the client has disconnected") from error
                 return False
             except asyncio.TimeoutError:
                 self.abort()

@@ -65,7 +65,7 @@ class Response:
 
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)")
-_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ?((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?)")
+_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\x21-\x7e\x80-\xff][\t\x20-\x7e\x80-\xff]*)?)")
 _DECIMAL = re.compile(rb"0|[1-9][0-9]*")
 _CHUNK_SIZE = re.compile(rb"0|[1-9a-fA-F][0-9a-fA-F]*")
 _IMF_FIXDATE = re.compile(
