@@ -121,8 +121,8 @@ class Stream(asyncio.Protocol):
                 sent = await asyncio.wait_for(sending, self._service.settings.write_timeout_s)
             except (NotImplementedError, asyncio.SendfileNotAvailableError) as error:
                 if offset > begin:
-                    # asyncio's word for whatever the first try of a call fails with. For this file it has worked before,
-                    # so it is the connection that has failed.
+                    # asyncio says so of whatever the first try of a call fails with. For this file it has worked
+                    # before, so it is the connection that has failed.
                     raise ConnectionResetError("the client has disconnected") from error
                 return False
             except asyncio.TimeoutError:
