@@ -68,6 +68,12 @@ class Served:
         """Everything that the server has written so far."""
         return "\n".join(self.lines)
 
+    def wait_for(self, text: str) -> None:
+        """Wait until a line of the log has this: the server has written it, but another thread here reads it."""
+        with self._news:
+            self._news.wait_for(lambda: text in self.log or not self._reader.is_alive(), PATIENCE_S)
+        assert text in self.log, self.log
+
     @property
     def port(self) -> int:
         """Where it listens, as the banner says."""
