@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from addax import testing
+from addax.core.clock import NEVER
 from addax.core.wire import Peer
 from addax.testing import MalformedResponse, parse_responses
 
@@ -386,7 +387,7 @@ def test_client_shows_breaches_of_the_host_contract(connect: Connect) -> None:
 def test_client_needs_a_deadline_to_reach(connect: Connect) -> None:
     async def scenario() -> None:
         client = connect(hello)
-        client.host.set_deadline(None)
+        client.host.set_deadline(NEVER)
         with pytest.raises(AssertionError, match="no deadline"):
             await client.reach_deadline()
 

@@ -10,14 +10,16 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from addax.asgi.http_cycle import ENDED, HttpCycle, HttpExchange
+from addax.asgi.http_cycle import HttpCycle, HttpExchange
+from addax.asgi.phases import ENDED
+from addax.asgi.sinks import ResponseSink
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}
 BODY = {"type": "http.response.body", "body": b"x"}
 
 
-class Sink:
+class Sink(ResponseSink):
     """Notes calls, and ends the cycle as a connection does."""
 
     def __init__(self) -> None:

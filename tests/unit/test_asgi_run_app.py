@@ -22,7 +22,7 @@ def run(app: Any, disconnect: bool = False) -> tuple[Sink, ServerState]:
             cycle.disconnected("disconnected")
         state.active_requests = 1
         try:
-            await run_http(app, cycle, sink, state)
+            await run_http(app, cycle, cycle, sink, state)
         except asyncio.CancelledError:
             sink.calls.append("cancelled")
         return sink, state

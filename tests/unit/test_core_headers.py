@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from addax.core import headers as module
+from addax.core import caches
 from addax.core.errors import LocalProtocolError, RemoteProtocolError
-from addax.core.headers import (
+from addax.core.fields import (
     CHUNKED_LENGTH,
     CLOSES,
     CONNECTION,
@@ -17,10 +17,8 @@ from addax.core.headers import (
     SERVER,
     TRANSFER_ENCODING,
     UPGRADE,
-    check_value,
-    encode_fields,
-    read_request_head,
 )
+from addax.core.headers import check_value, encode_fields, read_request_head
 from addax.http1.parser import CHUNKED
 
 HOST = (b"host", b"example.org")
@@ -139,12 +137,12 @@ def test_forwarded_fields_are_noticed():
 
 
 def test_host_cache_is_bounded():
-    for number in range(module._VALID_HOSTS_MAX + 10):
+    for number in range(caches.VALID_HOSTS_MAX + 10):
         read_request_head(1, [(b"host", b"host%d" % number)])
-    assert len(module._valid_hosts) <= module._VALID_HOSTS_MAX
+    assert len(caches.valid_hosts) <= caches.VALID_HOSTS_MAX
     long = b"h" * 300
     read_request_head(1, [(b"host", long)])
-    assert long not in module._valid_hosts
+    assert long not in caches.valid_hosts
 
 
 def test_names_are_lowered_and_what_the_server_decides_is_taken_out():
@@ -189,9 +187,9 @@ def test_other_types_are_the_applications_mistake(field: Any, error: str):
 
 
 def test_name_cache_is_bounded():
-    for number in range(module._NAMES_MAX + 10):
+    for number in range(caches.FIELD_NAMES_MAX + 10):
         encode_fields([(b"x-%d" % number, b"")])
-    assert len(module._names) <= module._NAMES_MAX
+    assert len(caches.field_names) <= caches.FIELD_NAMES_MAX
 
 
 @pytest.mark.parametrize("name", [b"x", b"date", b"connection", b"transfer-encoding"])

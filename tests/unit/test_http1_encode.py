@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from addax.core.errors import LocalProtocolError
-from addax.core.headers import DATE, SERVER
+from addax.core.fields import DATE, SERVER
 from addax.core.settings import Http1Settings
 from addax.http1 import encode
 from addax.http1.encode import (

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from addax.http1 import machine as m
+from addax.http1 import states as m
 from addax.http1.machine import Machine, StateError
 
 READING = (m.READ_IDLE, m.READ_BODY, m.READ_DONE, m.READ_CLOSED)

@@ -13,6 +13,7 @@ import pytest
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
 from addax.core import clock
+from addax.core.clock import NEVER
 from addax.core.errors import LocalProtocolError
 from addax.core.settings import Http1Settings
 from addax.core.wire import Peer
@@ -20,7 +21,7 @@ from addax.http1.encode import DefaultFields
 from addax.http1.h11 import H11Parser
 from addax.net import stream as module
 from addax.net.stream import Stream
-from addax.net.timers import NEVER, Wheel
+from addax.net.timers import Wheel
 
 NOW = 1000.0
 
@@ -127,7 +128,7 @@ class Bench:
     @property
     def deadline_s(self) -> float | None:
         """How far away the deadline is."""
-        return None if self.stream.deadline is None else self.stream.deadline - NOW
+        return None if self.stream.deadline == NEVER else self.stream.deadline - NOW
 
 
 async def _never(scope: Any, receive: Any, send: Any) -> None:
@@ -269,7 +270,7 @@ def test_a_later_deadline_is_only_noted_and_an_earlier_one_is_put_into_the_wheel
         assert looked_at != NEVER
         bench.stream.set_deadline(NOW + 9)
         assert (bench.deadline_s, bench.stream.looked_at) == (9.0, looked_at)
-        bench.stream.set_deadline(None)
+        bench.stream.set_deadline(NEVER)
         assert (bench.deadline_s, bench.stream.looked_at) == (None, looked_at)
         bench.stream.set_deadline(NOW + 1)
         assert bench.deadline_s == 1.0

@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from addax.core import clock
-from addax.net.timers import NEVER, SLOT_S, Wheel
+from addax.core.clock import NEVER
+from addax.net.timers import SLOT_S, Wheel
 
 
 class Item:
     def __init__(self) -> None:
-        self.deadline: float | None = None
+        self.deadline = NEVER
         self.looked_at = NEVER
         self.reached = 0
 
@@ -34,7 +35,7 @@ def test_a_deadline_is_reached_once_and_not_before(wheel: Wheel):
     assert item.reached == 0
     wheel.turn(100.0 + SLOT_S)
     assert item.reached == 1
-    assert item.deadline is None
+    assert item.deadline == NEVER
     wheel.turn(200.0)
     assert item.reached == 1
 
@@ -59,7 +60,7 @@ def test_removing_and_clearing_a_deadline(wheel: Wheel):
     wheel.remove(removed)
     wheel.remove(removed)
     wheel.put(cleared, 10.0)
-    cleared.deadline = None
+    cleared.deadline = NEVER
     wheel.turn(11.0)
     assert (removed.reached, cleared.reached) == (0, 0)
     assert cleared.looked_at == NEVER

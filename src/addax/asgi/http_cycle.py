@@ -15,27 +15,23 @@ import os
 from collections.abc import Awaitable
 from typing import Any, BinaryIO
 
+from addax.asgi.phases import (
+    BODY_ARRIVING,
+    BODY_COMPLETE,
+    BODY_DELIVERED,
+    CLIENT_GONE,
+    CLIENT_LEAVING,
+    CLIENT_THERE,
+    ENDED,
+    EXPECT_BODY,
+    EXPECT_START,
+    EXPECT_TRAILERS,
+)
 from addax.asgi.ready import SENT, Received
 from addax.asgi.sinks import ResponseSink
 from addax.core import clock
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 from addax.core.types import Headers, Message
-
-EXPECT_START = 0
-EXPECT_BODY = 1
-EXPECT_TRAILERS = 2
-ENDED = 3
-
-# How far the request body is.
-_ARRIVING = 0
-_COMPLETE = 1
-_DELIVERED = 2
-
-# What is known of the client. LEAVING: the server stops, or the client sends no more, so that ``receive`` says
-# ``http.disconnect`` while what is sent may still arrive.
-_THERE = 0
-_LEAVING = 1
-_GONE = 2
 
 _EXPECTED_IN = {
     EXPECT_START: "http.response.start",
@@ -97,6 +93,7 @@ class HttpCycle:
         "_waiters",
         "body_size",
         "exchange",
+        "is_returned",
         "phase",
         "scope",
         "task",
@@ -117,9 +114,11 @@ class HttpCycle:
         #: Body chunks that the application has not asked for yet, and how many bytes they are.
         self._body: list[bytes] | None = None
         self.body_size = 0
-        self._body_state = _ARRIVING if has_body else _COMPLETE
-        self._client = _THERE
+        self._body_state = BODY_ARRIVING if has_body else BODY_COMPLETE
+        self._client = CLIENT_THERE
         self._waiters: list[asyncio.Future[None]] | None = None
+        #: The application was called, and has returned or raised.
+        self.is_returned = False
         #: The task that runs the application, once it has had to wait.
         self.task: asyncio.Task[None] | None = None
 
@@ -139,13 +138,13 @@ class HttpCycle:
 
     def body_ended(self) -> None:
         """The request body is complete."""
-        self._body_state = _COMPLETE
+        self._body_state = BODY_COMPLETE
         if self._waiters is not None:
             self._wake()
 
     def disconnected(self, outcome: str) -> None:
         """The client has gone, or is being refused: ``receive`` says so, ``send`` raises."""
-        self._client = _GONE
+        self._client = CLIENT_GONE
         if self.phase != ENDED:
             self.end(outcome)
 
@@ -157,8 +156,8 @@ class HttpCycle:
 
     def notify(self) -> None:
         """The server stops, or the client sends no more: ``receive`` says ``http.disconnect``, ``send`` goes on."""
-        if self._client == _THERE:
-            self._client = _LEAVING
+        if self._client == CLIENT_THERE:
+            self._client = CLIENT_LEAVING
         if self._waiters is not None:
             self._wake()
 
@@ -170,11 +169,11 @@ class HttpCycle:
 
     def is_notified(self) -> bool:
         """Whether ``receive`` was made to say ``http.disconnect`` while the client may still be there."""
-        return self._client == _LEAVING
+        return self._client == CLIENT_LEAVING
 
     def is_client_gone(self) -> bool:
         """Whether nobody is there any more to read the response."""
-        return self._client == _GONE
+        return self._client == CLIENT_GONE
 
     def end(self, outcome: str) -> None:
         """The response is over; the sink says so, and how. Later receives give ``http.disconnect``.
@@ -206,50 +205,52 @@ class HttpCycle:
             ClientDisconnected: nobody is there to take it.
             LocalProtocolError: the message is malformed or out of order.
         """
-        if self._client == _GONE:
+        if self._client == CLIENT_GONE:
             raise ClientDisconnected("the client has disconnected")
+        # What is known to be a dict is looked into without a call, when this is compiled.
+        fields = message if type(message) is dict else _as_dict(message)
         try:
-            kind = message["type"]
-        except (KeyError, TypeError):
-            raise LocalProtocolError(f"send() takes a dict with the key 'type', not {message!r}") from None
+            kind = fields["type"]
+        except KeyError:
+            raise _no_type_error(message) from None
         if kind == "http.response.body" and self.phase == EXPECT_BODY:
-            data = message.get("body", b"")
-            if type(data) is not bytes:
-                data = _as_bytes(data)
-            if self._has_trailers or message.get("more_body", False):
-                return self._send_more(data, message)
+            body = fields.get("body", b"")
+            data = body if type(body) is bytes else _as_bytes(body)
+            if self._has_trailers or fields.get("more_body", False):
+                return self._send_more(data, fields)
             if self.exchange is not None:
                 self.exchange.note_sent(len(data))
             self._sink.send_body(data, False)
             return SENT
         if kind == "http.response.start" and self.phase == EXPECT_START:
             try:
-                status = message["status"]
+                status = fields["status"]
             except KeyError:
                 raise LocalProtocolError("http.response.start without 'status'") from None
-            headers = message.get("headers", ())
+            headers = fields.get("headers", ())
             if self.exchange is not None:
                 # An iterator can be read only once.
                 headers = self.exchange.response_headers = list(headers)
-            has_trailers = message.get("trailers", False)
-            self._sink.send_head(status, headers, has_trailers)
+            has_trailers = fields.get("trailers", False)
+            self._sink.send_head(status, headers, bool(has_trailers))
             if has_trailers:
                 self._has_trailers = True
             self.phase = EXPECT_BODY
             if self.exchange is not None:
                 self.exchange.status = status
             return SENT
-        return self._send_rare(kind, message)
+        return self._send_rare(kind, fields)
 
     # ---- receive
 
     def _has_message(self) -> bool:
-        return self._client != _THERE or self.phase == ENDED or self.body_size > 0 or self._body_state == _COMPLETE
+        is_over = self._client != CLIENT_THERE or self.phase == ENDED
+        return is_over or self.body_size > 0 or self._body_state == BODY_COMPLETE
 
     def _next_message(self) -> Message:
         # A notice does not cut a request off: what has come of the body is given first.
-        has_body = self.body_size > 0 or self._body_state == _COMPLETE
-        if self._client == _GONE or self.phase == ENDED or not has_body:
+        has_body = self.body_size > 0 or self._body_state == BODY_COMPLETE
+        if self._client == CLIENT_GONE or self.phase == ENDED or not has_body:
             return {"type": "http.disconnect"}
         body = b""
         chunks = self._body
@@ -258,13 +259,13 @@ class HttpCycle:
             self._body = None
             self.body_size = 0
             self._sink.body_consumed()
-        is_complete = self._body_state == _COMPLETE
+        is_complete = self._body_state == BODY_COMPLETE
         if is_complete:
-            self._body_state = _DELIVERED
+            self._body_state = BODY_DELIVERED
         return {"type": "http.request", "body": body, "more_body": not is_complete}
 
     async def _receive_later(self) -> Message:
-        if self._body_state == _ARRIVING:
+        if self._body_state == BODY_ARRIVING:
             self._sink.send_continue()
         while not self._has_message():
             # Made only by who really has to wait.
@@ -349,6 +350,17 @@ class HttpCycle:
             self.phase = EXPECT_TRAILERS
         if not self._sink.is_writable and self.phase != ENDED:
             await self._sink.drain()
+
+
+def _as_dict(message: Any) -> dict[str, Any]:
+    try:
+        return dict(message)
+    except (TypeError, ValueError):
+        raise _no_type_error(message) from None
+
+
+def _no_type_error(message: Any) -> LocalProtocolError:
+    return LocalProtocolError(f"send() takes a dict with the key 'type', not {message!r}")
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -7,6 +7,7 @@ methods, because applications do hand ``receive()`` to ``asyncio.create_task`` a
 from __future__ import annotations
 
 from collections.abc import Generator
+from types import FunctionType
 from typing import Any, NoReturn, cast
 
 from addax.core.types import Message
@@ -21,8 +22,9 @@ class Sent:
 
     __slots__ = ()
 
-    #: A method of the iterator and not of this class: awaiting calls no Python function.
-    __await__ = _EXHAUSTED.__iter__
+    def __await__(self) -> Generator[Any, Any, None]:
+        """Ends at once."""
+        return _EXHAUSTED
 
     def send(self, value: Any) -> NoReturn:
         """As a coroutine that ends."""
@@ -67,6 +69,10 @@ class Received:
     def close(self) -> None:
         """As a coroutine that has ended."""
 
+
+if isinstance(Sent.__await__, FunctionType):
+    # In plain Python a method of the iterator is cheaper: awaiting then calls no Python function at all.
+    Sent.__await__ = _EXHAUSTED.__iter__  # type: ignore[method-assign,assignment]
 
 SENT = Sent()
 

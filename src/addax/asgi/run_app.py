@@ -1,3 +1,4 @@
+# cython: annotation_typing=True
 """Calls the application for one request and classifies how that ended: the only place that catches what it raises.
 
 Implements: ASGI HTTP message format 2.5 on exceptions: an error before the response starts is a 500 response, after
@@ -10,7 +11,8 @@ import asyncio
 import logging
 from typing import Any
 
-from addax.asgi.http_cycle import ENDED, HttpCycle
+from addax.asgi.http_cycle import HttpCycle
+from addax.asgi.phases import ENDED
 from addax.asgi.sinks import ResponseSink
 from addax.asgi.state import ServerState
 from addax.core.errors import ClientDisconnected
@@ -19,12 +21,21 @@ from addax.core.types import ASGIApp
 _logger = logging.getLogger("addax.error")
 
 
-async def run_http(app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: ServerState) -> None:
-    """Run the application for one request. Whatever it raises, ``SystemExit`` too, costs this request and no other."""
+async def run_http(app: ASGIApp, cycle: HttpCycle, channel: Any, sink: ResponseSink, state: ServerState) -> None:
+    """Run the application for one request. Whatever it raises, ``SystemExit`` too, costs this request and no other.
+
+    Args:
+        app: the ASGI 3 application.
+        cycle: of the request.
+        channel: the cycle again, for its ``receive`` and ``send``: of a name with a compiled type they would be C
+            functions instead of bound methods.
+        sink: takes the response.
+        state: counts requests.
+    """
     try:
         # An application should return nothing; one that does return something has a mistake that is worth telling.
         result: object = await app(  # type: ignore[func-returns-value]
-            cycle.scope, cycle.receive, cycle.send
+            cycle.scope, channel.receive, channel.send
         )
     except (asyncio.CancelledError, GeneratorExit):
         sink.fail(cycle)
@@ -35,6 +46,7 @@ async def run_http(app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: Se
         if result is not None or cycle.phase != ENDED:
             _check_return(result, cycle, sink)
     finally:
+        cycle.is_returned = True
         state.active_requests -= 1
         if cycle.task is not None:
             state.tasks.discard(cycle.task)

@@ -14,21 +14,22 @@ from addax.core.wire import Peer
 
 #: Of the HTTP and WebSocket message format that is spoken.
 SPEC_VERSION = "2.5"
+#: Addresses of this host that have a template each.
+_TEMPLATES_MAX = 64
 
 
 class ScopeFactory:
-    """Makes the scopes of one connection.
+    """Makes the scopes of one worker.
 
     Args:
-        peer: both addresses and the scheme.
         root_path: put before every path (``--root-path``).
         lifespan_state: each scope gets a shallow copy.
         shutdown: offered to the application as extension ``addax.shutdown``.
     """
 
-    __slots__ = ("_extensions", "_lifespan_state", "_raw_root_path", "_root_path", "_template")
+    __slots__ = ("_extensions", "_lifespan_state", "_raw_root_path", "_root_path", "_templates")
 
-    def __init__(self, peer: Peer, root_path: str, lifespan_state: dict[str, Any], shutdown: ShutdownNotice) -> None:
+    def __init__(self, root_path: str, lifespan_state: dict[str, Any], shutdown: ShutdownNotice) -> None:
         self._root_path = root_path
         self._raw_root_path = root_path.encode("utf-8")
         self._lifespan_state = lifespan_state
@@ -39,34 +40,59 @@ class ScopeFactory:
             "http.response.zerocopysend": {},
             "addax.shutdown": shutdown,
         }
-        # Copied for each request: cheaper than as many items put into a new dict.
-        self._template: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
-            "http_version": "1.1",
-            "server": peer.server,
-            "client": peer.client,
-            "scheme": peer.scheme,
-            "method": "GET",
-            "root_path": root_path,
-            "path": "/",
-            "raw_path": b"/",
-            "query_string": b"",
-            "headers": [],
-            "state": lifespan_state,
-            "extensions": self._extensions,
-        }
+        self._templates: dict[tuple[Any, str], dict[str, Any]] = {}
 
-    def http(self, method: str, target: Target, minor: int, headers: Headers) -> dict[str, Any]:
-        """The scope of one request; the application may change all of it but ``asgi``."""
+    def template(self, peer: Peer) -> dict[str, Any]:
+        """What the scopes of a connection are copied from: cheaper than as many items put into a new dict.
+
+        Connections that came in at the same address share one.
+        """
+        key = (peer.server, peer.scheme)
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= _TEMPLATES_MAX:
+                self._templates.clear()
+            template = self._templates[key] = {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+                "http_version": "1.1",
+                "server": peer.server,
+                "client": None,
+                "scheme": peer.scheme,
+                "method": "GET",
+                "root_path": self._root_path,
+                "path": "/",
+                "raw_path": b"/",
+                "query_string": b"",
+                "headers": [],
+                "state": self._lifespan_state,
+                "extensions": self._extensions,
+            }
+        return template
+
+    def http(
+        self, template: dict[str, Any], peer: Peer, method: str, target: Target, minor: int, headers: Headers
+    ) -> dict[str, Any]:
+        """The scope of one request; the application may change all of it but ``asgi``.
+
+        Args:
+            template: of this connection.
+            peer: of this connection.
+            method: of the request.
+            target: taken apart.
+            minor: 0 or 1, of HTTP/1.x.
+            headers: become part of the scope.
+        """
         path, raw_path, query, _ = target
         if self._root_path and path != "*":
             path = self._root_path + path
             raw_path = self._raw_root_path + raw_path
-        scope = self._template.copy()
+        scope = template.copy()
+        scope["client"] = peer.client
         if not minor:
             scope["http_version"] = "1.0"
-        scope["method"] = method
+        if method != "GET":
+            scope["method"] = method
         scope["path"] = path
         scope["raw_path"] = raw_path
         if query:

@@ -7,7 +7,9 @@ import contextvars
 import sys
 from typing import TYPE_CHECKING, Any
 
+from addax.asgi.scope import ScopeFactory
 from addax.asgi.state import ServerState
+from addax.core import clock
 from addax.core.settings import Http1Settings
 from addax.core.types import ASGIApp
 
@@ -34,10 +36,11 @@ class Service:
         "access",
         "app",
         "context",
-        "lifespan_state",
         "loop",
+        "now",
         "parser",
         "proxy",
+        "scopes",
         "settings",
         "starts_at_once",
         "state",
@@ -57,6 +60,8 @@ class Service:
         self.app = app
         self.settings = settings
         self.loop = loop
+        #: ``core.clock.now``, an attribute away instead of three.
+        self.now = clock.now
         #: Tasks can begin before they are scheduled (Python 3.12), and nobody wants them made otherwise.
         self.starts_at_once = (
             sys.version_info >= (3, 12) and loop.get_task_factory() is None and not settings.reset_contextvars
@@ -65,6 +70,6 @@ class Service:
         self.context = contextvars.copy_context()
         self.parser = parser
         self.state = state
-        self.lifespan_state = {} if lifespan_state is None else lifespan_state
+        self.scopes = ScopeFactory(settings.root_path, {} if lifespan_state is None else lifespan_state, state.shutdown)
         self.access = access
         self.proxy = proxy

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from addax.asgi.http_cycle import HttpCycle
 
 
-class ResponseSink(Protocol):
-    """Filled by ``http1.connection.Http1Connection``. No method waits but ``drain``."""
+class ResponseSink:
+    """Filled by ``http1.connection.Http1Connection``. No method waits but ``drain`` and ``send_file``.
 
-    #: False while more bytes wait for the client than ``write_buffer_bytes``: ``await drain()`` before the next send.
-    is_writable: bool
+    A base class and no Protocol, because a compiled cycle then calls a compiled sink without a look-up.
+    """
+
+    __slots__ = ("is_writable",)
+
+    def __init__(self) -> None:
+        #: False while more bytes wait for the client than ``write_buffer_bytes``: ``await drain()`` before the next
+        #: send.
+        self.is_writable = True
 
     def send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], trailers: bool) -> None:
         """Take the response head; it may be held back until the first body bytes, one loop turn at the most.
@@ -26,9 +33,11 @@ class ResponseSink(Protocol):
         Raises:
             LocalProtocolError: a name or value that HTTP does not allow, or contradicting framing fields.
         """
+        raise NotImplementedError
 
     def send_informational(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Send an interim response (103 Early Hints, RFC 8297) at once."""
+        raise NotImplementedError
 
     def send_body(self, data: bytes, more: bool) -> None:
         """Send body bytes; with ``more`` False the body is complete.
@@ -36,6 +45,7 @@ class ResponseSink(Protocol):
         Raises:
             LocalProtocolError: more or fewer bytes than Content-Length said.
         """
+        raise NotImplementedError
 
     async def send_file(self, file: BinaryIO, offset: int, count: int, more: bool) -> None:
         """Send part of an open regular file as body bytes, with the kernel's help where there is any.
@@ -45,6 +55,7 @@ class ResponseSink(Protocol):
             OSError: the file cannot be read.
             ClientDisconnected: the client left before the end.
         """
+        raise NotImplementedError
 
     def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
         """Take trailer fields; with ``more`` False the response ends. Dropped where the framing has no place for them.
@@ -52,12 +63,15 @@ class ResponseSink(Protocol):
         Raises:
             LocalProtocolError: a name or value that HTTP does not allow, or a body shorter than Content-Length said.
         """
+        raise NotImplementedError
 
     def send_continue(self) -> None:
         """The application asks for the body: answer ``Expect: 100-continue`` if it was asked and not yet answered."""
+        raise NotImplementedError
 
     def body_consumed(self) -> None:
         """The application has taken all body bytes there were: resume reading."""
+        raise NotImplementedError
 
     def fail(self, cycle: HttpCycle) -> None:
         """The application cannot finish: answer 500 if nothing was sent yet, else break off visibly.
@@ -65,6 +79,7 @@ class ResponseSink(Protocol):
         Args:
             cycle: whose application it is; nothing happens if its response is over.
         """
+        raise NotImplementedError
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was sent.
@@ -72,3 +87,4 @@ class ResponseSink(Protocol):
         Raises:
             ClientDisconnected: it left instead.
         """
+        raise NotImplementedError

@@ -8,6 +8,9 @@ from email.utils import formatdate
 #: Seconds on a clock that never goes back; deadlines and durations are numbers on it.
 now = time.monotonic
 
+#: A moment on it that does not come.
+NEVER = float("inf")
+
 _wall_clock = time.time
 _rendered_second: int = -1
 _rendered_line: bytes = b""

@@ -13,13 +13,24 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from addax.core.caches import FIELD_NAMES_MAX, VALID_HOST_MAX_BYTES, VALID_HOSTS_MAX, field_names, valid_hosts
 from addax.core.errors import LocalProtocolError, RemoteProtocolError
+from addax.core.fields import (
+    CHUNKED_LENGTH,
+    CLOSES,
+    CONNECTION,
+    CONTENT_LENGTH,
+    DATE,
+    EXPECTS_CONTINUE,
+    FORWARDED,
+    KEEP_ALIVE,
+    ORDINARY,
+    SERVER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+)
 from addax.core.target import is_authority
 from addax.core.types import Headers
-
-# What RequestHead.body_length holds when the body is chunked. The same number as http1.parser.CHUNKED, which floor 0
-# cannot import; a test holds them together.
-CHUNKED_LENGTH = -1
 
 _HOST = 1
 _CONTENT_LENGTH = 2
@@ -49,36 +60,21 @@ _REQUEST_FIELDS: dict[bytes, int] = {
 
 #: 18 digits are 888 PiB.
 _DIGITS_MAX = 18
-# What is kept of the hosts that were found valid: a peer can make them up.
-_VALID_HOSTS_MAX = 512
-_VALID_HOST_MAX_BYTES = 255
 
 
-#: What a request head asks of the connection: the body's length in bytes (0: none) or CHUNKED_LENGTH, and flags. A
-#: tuple: one is made for every request.
+#: What a request head asks of the connection: the body's length in bytes (0: none) or CHUNKED_LENGTH, and flags of
+#: ``core.fields``. A tuple: one is made for every request.
 RequestHead: TypeAlias = tuple[int, int]
-#: Flag: the client wants to use the connection again.
-KEEP_ALIVE = 1
-#: Flag: it waits for 100 (Continue) before it sends the body.
-EXPECTS_CONTINUE = 2
-#: Flag: Connection names Upgrade, and there is one.
-UPGRADE = 4
-#: Flag: a proxy says something about the client.
-FORWARDED = 8
-
-# Hosts that were found valid: a client sends the same one with every request, and the pattern costs more than a
-# look-up.
-_valid_hosts: set[bytes] = set()
 
 
 def _check_host(value: bytes) -> None:
     if not is_authority(value):
         raise RemoteProtocolError("Host is not a host name or address with an optional port")
-    if len(value) > _VALID_HOST_MAX_BYTES:
+    if len(value) > VALID_HOST_MAX_BYTES:
         return
-    if len(_valid_hosts) >= _VALID_HOSTS_MAX:
-        _valid_hosts.clear()
-    _valid_hosts.add(value)
+    if len(valid_hosts) >= VALID_HOSTS_MAX:
+        valid_hosts.clear()
+    valid_hosts.add(value)
 
 
 def _check_transfer_encoding(value: bytes) -> None:
@@ -132,7 +128,7 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
     if host is None:
         if minor == 1:
             raise RemoteProtocolError("HTTP/1.1 without a Host field")
-    elif host not in _valid_hosts:
+    elif host not in valid_hosts:
         _check_host(host)
     if others is None:
         return 0, flags | minor
@@ -180,14 +176,6 @@ def _body_length(minor: int, length: bytes | None, coding: bytes | None) -> int:
 
 # ---- what the application sends -------------------------------------------------------------------------------------
 
-#: Ordinary field; the others are those that the server decides about, or that must not stand twice.
-ORDINARY = 0
-CONTENT_LENGTH = 1
-TRANSFER_ENCODING = 2
-CONNECTION = 3
-DATE = 4
-SERVER = 5
-
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FORBIDDEN_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _RESPONSE_FIELDS: dict[bytes, int] = {
@@ -200,7 +188,6 @@ _RESPONSE_FIELDS: dict[bytes, int] = {
     b"date": DATE,
     b"server": SERVER,
 }
-_NAMES_MAX = 1024
 
 
 class FieldName:
@@ -214,18 +201,14 @@ class FieldName:
         self.kind = _RESPONSE_FIELDS.get(lower, ORDINARY)
 
 
-# Names as applications spell them. Bounded: an application that makes names up from input must not grow it for ever.
-_names: dict[bytes, FieldName] = {}
-
-
 def _new_field_name(name: bytes) -> FieldName:
     if not isinstance(name, bytes):
         raise LocalProtocolError(f"header name {name!r} is {type(name).__name__}, not bytes")
     if _TOKEN.fullmatch(name) is None:
         raise LocalProtocolError(f"header name {name!r} is not a token (RFC 9110 §5.1)")
-    if len(_names) >= _NAMES_MAX:
-        _names.clear()
-    field = _names[name] = FieldName(name.lower())
+    if len(field_names) >= FIELD_NAMES_MAX:
+        field_names.clear()
+    field = field_names[name] = FieldName(name.lower())
     return field
 
 
@@ -245,13 +228,13 @@ def check_value(name: bytes, value: bytes) -> None:
 #: application gave it; and bits: ``1 << kind`` for each special kind that came, and CLOSES. A tuple: one is made for
 #: every response.
 ResponseFields: TypeAlias = tuple[bytes, bytes | None, int]
-#: Bit: the application wants the connection closed.
-CLOSES = 1
 
 # Lines of the fields that came first and are nothing special: most applications say the same few things with every
 # response (content-type: application/json). Filled once and then left alone, so that fields that are different each
 # time cannot push these out; a look-up that finds nothing costs little.
 _known_lines: dict[tuple[bytes, bytes], bytes] = {}
+# What most responses say in Content-Length: a look-up costs less than to look at the digits.
+_SMALL_NUMBERS = frozenset([b"%d" % number for number in range(1024)])
 _KNOWN_LINES_MAX = 256
 _KNOWN_LINE_MAX_BYTES = 128
 
@@ -264,20 +247,23 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
     """
     content_length: bytes | None = None
     special = 0
-    lines: list[bytes] = []
+    # Put together by "+": of the few lines that a response has, cheaper than a list of them and a join.
+    lines = b""
     for field in headers:
         # ASGI allows any iterable of two items; only a tuple can be looked up.
         line = _known_lines.get(field) if type(field) is tuple else None
         if line is not None:
-            lines.append(line)
+            lines += line
             continue
         name, value = field
-        known = _names.get(name)
+        known = field_names.get(name)
         if known is None:
             known = _new_field_name(name)
         kind = known.kind
         if kind == CONTENT_LENGTH:
-            if type(value) is not bytes or not value.isdigit() or len(value) > _DIGITS_MAX:
+            if value not in _SMALL_NUMBERS and (
+                type(value) is not bytes or not value.isdigit() or len(value) > _DIGITS_MAX
+            ):
                 raise _bad_content_length(value)
             if content_length is not None and int(content_length) != int(value):
                 raise LocalProtocolError(f"two content-length fields: {content_length!r} and {value!r}")
@@ -287,15 +273,15 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
         if type(value) is not bytes or not str(value, "latin-1").isprintable():
             check_value(name, value)
         if kind == ORDINARY:
-            lines.append(_remember_line(field, known, known.prefix + value + b"\r\n"))
+            lines += _remember_line(field, known, known.prefix + value + b"\r\n")
             continue
         special |= 1 << kind
         if kind == CONNECTION and b"close" in tokens(value):
             special |= CLOSES
         # "The server must ignore" Transfer-Encoding: ASGI, http.response.start. Framing and the hop are its own.
         if kind in (DATE, SERVER):
-            lines.append(known.prefix + value + b"\r\n")
-    return b"".join(lines), content_length, special
+            lines += known.prefix + value + b"\r\n"
+    return lines, content_length, special
 
 
 def _remember_line(field: tuple[bytes, bytes], name: FieldName, line: bytes) -> bytes:

@@ -3,31 +3,60 @@
 ``net.stream.Stream`` and ``testing.FakeHost`` are Hosts; ``http1.connection.Http1Connection`` is a Connection. Neither
 side imports the other, so that a protocol can be driven without a socket, and a transport without a protocol.
 
-Structural types only: nothing inherits from them at run time (compiled classes cannot have several bases), and each
-implementer proves that it fits with a guard line for the type checker.
+Host is a base class, so that a compiled connection asks its host without a look-up. Connection is a structural type:
+its implementers have bases of their own (compiled classes cannot have several), and prove that they fit with a guard
+line for the type checker.
 """
 
 from __future__ import annotations
 
-from typing import BinaryIO, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import BinaryIO, Protocol
 
 
-class Peer(NamedTuple):
-    """Who is at the other end, and at which of our addresses; the same for all requests of a connection."""
+class Peer:
+    """Who is at the other end, and at which of our addresses; the same for all requests of a connection.
 
-    #: Peer's ``(host, port)``; None on a Unix socket.
-    client: tuple[str, int] | None
-    #: Our ``(host, port)``, or ``(path, None)`` on a Unix socket.
-    server: tuple[str, int | None] | None
-    #: ``http`` or ``https``.
-    scheme: str
+    Args:
+        client: the peer's ``(host, port)``; None on a Unix socket.
+        server: our ``(host, port)``, or ``(path, None)`` on a Unix socket.
+        scheme: ``http`` or ``https``.
+    """
+
+    __slots__ = ("client", "scheme", "server")
+
+    def __init__(
+        self, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str = "http"
+    ) -> None:
+        self.client = client
+        self.server = server
+        self.scheme = scheme
+
+    def __repr__(self) -> str:
+        return f"Peer(client={self.client!r}, server={self.server!r}, scheme={self.scheme!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Peer):
+            return NotImplemented
+        return (self.client, self.server, self.scheme) == (other.client, other.server, other.scheme)
+
+    def __hash__(self) -> int:
+        return hash((self.client, self.server, self.scheme))
 
 
-class Host(Protocol):
+def write_nothing(data: bytes) -> None:
+    """Stands in for a transport that is not there yet or not any more."""
+
+
+class Host:
     """What a Connection may ask of the thing that carries its bytes."""
 
-    def write(self, data: bytes) -> None:
-        """Send bytes; never waits. After a close it does nothing."""
+    __slots__ = ("write",)
+
+    def __init__(self) -> None:
+        #: Sends bytes; never waits. After a close it does nothing. An attribute, so that it can be the transport's own
+        #: method.
+        self.write: Callable[[bytes], None] = write_nothing
 
     async def send_file(self, file: BinaryIO, offset: int, count: int) -> bool:
         """Send part of an open regular file with the kernel's help, after what was written before.
@@ -38,33 +67,43 @@ class Host(Protocol):
         Raises:
             OSError: the connection broke.
         """
+        raise NotImplementedError
 
     def write_buffer_size(self) -> int:
         """How many written bytes the peer has not taken yet."""
+        raise NotImplementedError
 
     def discarded(self) -> None:
         """Bytes came after ``close`` or ``linger``, and were thrown away."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close after what was written has been sent; the peer gets the write timeout to take it."""
+        raise NotImplementedError
 
     def linger(self) -> None:
         """Stop sending, discard what arrives, then close: the peer can still read the answer (RFC 9112 §9.6)."""
+        raise NotImplementedError
 
     def abort(self) -> None:
         """Close at once; what was not sent is lost."""
+        raise NotImplementedError
 
     def pause_reading(self) -> None:
         """Take no more bytes from the peer. Calling it twice is the same as once."""
+        raise NotImplementedError
 
     def resume_reading(self) -> None:
         """Undo ``pause_reading``."""
+        raise NotImplementedError
 
-    def set_deadline(self, when: float | None) -> None:
-        """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``, or soon after it; None: never."""
+    def set_deadline(self, when: float) -> None:
+        """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``, or soon after it; or ``NEVER``."""
+        raise NotImplementedError
 
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand the transport over to another protocol, with the bytes that it already has."""
+        raise NotImplementedError
 
 
 class Connection(Protocol):

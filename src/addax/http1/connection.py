@@ -16,18 +16,19 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from addax.asgi.http_cycle import ENDED, HttpCycle, HttpExchange
+from addax.asgi.http_cycle import HttpCycle, HttpExchange
+from addax.asgi.phases import ENDED
 from addax.asgi.run_app import run_http
-from addax.asgi.scope import ScopeFactory
 from addax.asgi.service import Service
-from addax.core import clock
+from addax.core.clock import NEVER
 from addax.core.errors import RemoteProtocolError
-from addax.core.headers import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, RequestHead, read_request_head
+from addax.core.fields import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE
+from addax.core.headers import RequestHead, read_request_head
 from addax.core.target import Target, parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
 from addax.http1.encode import DefaultFields, error_response
-from addax.http1.machine import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
+from addax.http1.states import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 from addax.http1.writer import ResponseWriter
 
 _logger = logging.getLogger("addax.error")
@@ -48,7 +49,7 @@ _EagerTask: Any = asyncio.Task
 
 
 class Http1Connection(ResponseWriter):
-    """Fills ``core.wire.Connection``, ``http1.parser.ParserHandler`` and ``asgi.sinks.ResponseSink``."""
+    """Fills ``core.wire.Connection`` and ``http1.parser.ParserHandler``, and is a ``ResponseSink``."""
 
     __slots__ = (
         "_body_count",
@@ -63,9 +64,9 @@ class Http1Connection(ResponseWriter):
         "_parser",
         "_peer",
         "_proxy",
-        "_scopes",
         "_target",
         "_target_parts",
+        "_template",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
@@ -90,10 +91,10 @@ class Http1Connection(ResponseWriter):
         service = self._service
         self._host = host
         self._peer = peer
-        self._scopes = ScopeFactory(peer, self._settings.root_path, service.lifespan_state, service.state.shutdown)
+        self._template = service.scopes.template(peer)
         self._proxy = service.proxy if service.proxy is not None and service.proxy.trusts(peer) else None
         # For the first byte and for the whole first head; it is not set anew in between.
-        self._idle_since = clock.now()
+        self._idle_since = self._service.now()
         host.set_deadline(self._idle_since + self._settings.head_timeout_s)
 
     def receive_data(self, data: bytes) -> None:
@@ -133,7 +134,7 @@ class Http1Connection(ResponseWriter):
                 self._watch_head()
         elif self._method and self.is_writable:
             # As ``_watch_idle``, written out like the other.
-            now = self._idle_since = clock.now()
+            now = self._idle_since = self._service.now()
             self._host.set_deadline(now + self._idle_timeout_s)
 
     def receive_eof(self) -> bool:
@@ -167,7 +168,7 @@ class Http1Connection(ResponseWriter):
         """More than ``write_buffer_bytes`` wait for the peer."""
         self.is_writable = False
         self._buffer_mark = self._host.write_buffer_size()
-        self._host.set_deadline(clock.now() + self._settings.write_timeout_s)
+        self._host.set_deadline(self._service.now() + self._settings.write_timeout_s)
 
     def write_resumed(self) -> None:
         """The peer has taken most of what waited."""
@@ -203,7 +204,7 @@ class Http1Connection(ResponseWriter):
             return
         # A client that used the connection a moment ago may have its next request on the way, which a close would lose.
         rest_until = self._idle_since + self._idle_timeout_s
-        if clock.now() < rest_until:
+        if self._service.now() < rest_until:
             self._host.set_deadline(rest_until)
         else:
             self._close()
@@ -253,7 +254,7 @@ class Http1Connection(ResponseWriter):
         self._method = method
         self._minor = minor
         service = self._service
-        scope = self._scopes.http(method, target_parts, minor, headers)
+        scope = service.scopes.http(self._template, self._peer, method, target_parts, minor, headers)
         if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
         exchange = HttpExchange(scope) if service.access is not None else None
@@ -348,13 +349,13 @@ class Http1Connection(ResponseWriter):
     def _watch_idle(self) -> None:
         """An exchange is over and no other has begun. While its answer waits for the client, that has the deadline."""
         if self._method and self.is_writable:
-            now = self._idle_since = clock.now()
+            now = self._idle_since = self._service.now()
             self._host.set_deadline(now + self._idle_timeout_s)
 
     def _watch_head(self) -> None:
         """A head has begun and is not complete: it has its time. What follows of it does not give it more."""
         if self._method:
-            self._host.set_deadline(clock.now() + self._settings.head_timeout_s)
+            self._host.set_deadline(self._service.now() + self._settings.head_timeout_s)
 
     def _watch_request(self) -> None:
         """A request is in progress: bound what waits of it and of those behind it, and its silence."""
@@ -379,9 +380,9 @@ class Http1Connection(ResponseWriter):
         if machine.writing == WRITE_CLOSED or not self.is_writable:
             return
         if machine.reading == READ_BODY and not self._is_reading_paused:
-            self._host.set_deadline(clock.now() + self._settings.body_timeout_s)
+            self._host.set_deadline(self._service.now() + self._settings.body_timeout_s)
         elif machine.reading != READ_IDLE:
-            self._host.set_deadline(None)
+            self._host.set_deadline(NEVER)
 
     def _start(self) -> None:
         """Call the application, as a task that runs at once where the interpreter can do that."""
@@ -396,14 +397,14 @@ class Http1Connection(ResponseWriter):
             self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
             return
         shared.active_requests += 1
-        coroutine = run_http(service.app, cycle, self, shared)
+        coroutine = run_http(service.app, cycle, cycle, self, shared)
         if service.starts_at_once:
             # An application that never has to wait answers before this returns: a third of the cost of a call
             # (measured). A name of ours saves the making of one like "Task-17".
             task = _EagerTask(coroutine, loop=service.loop, name=TASK_NAME, eager_start=True)
         else:
             task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
-        if not task.done():
+        if not cycle.is_returned:
             cycle.task = task
             shared.tasks.add(task)
 
@@ -433,14 +434,7 @@ class Http1Connection(ResponseWriter):
         cycle = self._cycle
         assert cycle is not None
         cycle.end("completed")
-        # As ``_account``, written out: a call is one per cent of a request in plain Python.
-        service = self._service
-        if cycle.exchange is not None and service.access is not None:
-            service.access.record(cycle.exchange)
-        shared = service.state
-        shared.total_requests += 1
-        if shared.total_requests == shared.requests_limit:
-            shared.limit_reached()
+        self._account(cycle)
         if self._is_reading_paused:
             self._resume_reading()
         if not self._parser.pending_bytes and not self._is_eof and self._machine.take_next():
@@ -458,7 +452,7 @@ class Http1Connection(ResponseWriter):
             service.access.record(cycle.exchange)
         shared = service.state
         shared.total_requests += 1
-        if shared.total_requests == shared.requests_limit:
+        if shared.requests_limit is not None and shared.total_requests == shared.requests_limit:
             shared.limit_reached()
 
     # ---- ends
@@ -519,7 +513,7 @@ class Http1Connection(ResponseWriter):
         size = self._host.write_buffer_size()
         if size < self._buffer_mark:
             self._buffer_mark = size
-            self._host.set_deadline(clock.now() + self._settings.write_timeout_s)
+            self._host.set_deadline(self._service.now() + self._settings.write_timeout_s)
         else:
             self._give_up("aborted")
 

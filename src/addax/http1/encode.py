@@ -15,7 +15,8 @@ from collections.abc import Iterable
 
 from addax.core import clock
 from addax.core.errors import LocalProtocolError
-from addax.core.headers import CONNECTION, DATE, SERVER, TRANSFER_ENCODING, encode_fields
+from addax.core.fields import CONNECTION, DATE, SERVER, TRANSFER_ENCODING
+from addax.core.headers import encode_fields
 from addax.core.settings import Http1Settings
 from addax.core.status import STATUS_LINES, may_have_body
 
@@ -44,15 +45,18 @@ class DefaultFields:
     What the application says itself is not said twice, and ``--header`` can take the place of Date and Server.
     """
 
-    __slots__ = ("_extra", "_has_date", "_second", "_server", "_starts")
+    __slots__ = ("_extra", "_has_date", "_second", "_server", "_start", "_starts", "_status")
 
     def __init__(self, settings: Http1Settings) -> None:
         names = {name for name, _ in settings.extra_headers}
         self._has_date = settings.date_header and b"date" not in names
         self._server = SERVER_LINE if settings.server_header and b"server" not in names else b""
         self._extra = b"".join([b"%b: %b\r\n" % field for field in settings.extra_headers])
-        self._second = -1
+        #: The second that ``_starts`` is for, and the last of them that was asked for.
+        self._second = -1.0
         self._starts: dict[int, bytes] = {}
+        self._status = 0
+        self._start = b""
 
     def lines(self, special: int = 0) -> bytes:
         """The field lines for this second.
@@ -73,12 +77,15 @@ class DefaultFields:
         if special & _DATE_OR_SERVER_BITS:
             return STATUS_LINES[status] + self.lines(special)
         now = _wall_clock()
+        if status == self._status and self._second <= now < self._second + 1:
+            return self._start
         if not self._second <= now < self._second + 1:
             self._starts.clear()
-            self._second = int(now)
+            self._second = float(int(now))
         start = self._starts.get(status)
         if start is None:
             start = self._starts[status] = STATUS_LINES[status] + self.lines()
+        self._status, self._start = status, start
         return start
 
 

@@ -16,15 +16,16 @@ connection is never used again unless the request's body was framed to its end a
 
 from __future__ import annotations
 
-READ_IDLE = 0
-READ_BODY = 1
-READ_DONE = 2
-READ_CLOSED = 3
-
-WRITE_IDLE = 0
-WRITE_BODY = 1
-WRITE_DONE = 2
-WRITE_CLOSED = 3
+from addax.http1.states import (
+    READ_BODY,
+    READ_CLOSED,
+    READ_DONE,
+    READ_IDLE,
+    WRITE_BODY,
+    WRITE_CLOSED,
+    WRITE_DONE,
+    WRITE_IDLE,
+)
 
 
 class StateError(AssertionError):

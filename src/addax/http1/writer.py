@@ -16,8 +16,10 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from addax.asgi.service import Service
+from addax.asgi.sinks import ResponseSink
 from addax.core.errors import ClientDisconnected, LocalProtocolError
-from addax.core.headers import CLOSES, ResponseFields, encode_fields
+from addax.core.fields import CLOSES
+from addax.core.headers import ResponseFields, encode_fields
 from addax.core.status import STATUS_LINES
 from addax.core.wire import Host
 from addax.http1.encode import (
@@ -30,7 +32,8 @@ from addax.http1.encode import (
     choose_framing,
     field_block,
 )
-from addax.http1.machine import WRITE_BODY, WRITE_CLOSED, WRITE_IDLE, Machine
+from addax.http1.machine import Machine
+from addax.http1.states import WRITE_BODY, WRITE_CLOSED, WRITE_IDLE
 
 _logger = logging.getLogger("addax.error")
 
@@ -40,6 +43,7 @@ JOIN_MAX_BYTES = 16384
 FILE_PIECE_BYTES = 262144
 
 
+_join = b"".join
 _FINAL_STATUSES = frozenset(range(200, 600))
 _BODILESS_STATUSES = frozenset((204, 304))
 
@@ -54,8 +58,8 @@ _SMALL_COUNT = 1024
 _SMALL_LENGTHS = [_length_lines(size) for size in range(_SMALL_COUNT)]
 
 
-class ResponseWriter:
-    """Fills most of ``asgi.sinks.ResponseSink``; ``Http1Connection`` is the rest."""
+class ResponseWriter(ResponseSink):
+    """Most of a ``ResponseSink``; ``Http1Connection`` is the rest."""
 
     __slots__ = (
         "_body_left",
@@ -79,10 +83,10 @@ class ResponseWriter:
         "_settings",
         "_status",
         "_trailers",
-        "is_writable",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
+        super().__init__()
         self._service = service
         self._settings = service.settings
         self._defaults = defaults
@@ -111,7 +115,6 @@ class ResponseWriter:
         self._is_flush_due = False
         self._is_draining = False
         self._drain_waiters: list[asyncio.Future[None]] | None = None
-        self.is_writable = True
 
     def _end_response(self) -> None:
         """The response's last byte was written."""
@@ -170,7 +173,7 @@ class ResponseWriter:
         machine.whole_response_written()
         start = self._defaults.start(self._status, special)
         if size <= JOIN_MAX_BYTES:
-            piece = b"".join((start, lines, end, data))
+            piece = _join((start, lines, end, data))
             if self._is_pipelined or self._out:
                 self._write(piece)
             else:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from addax.asgi.service import Service
 from addax.core import clock
+from addax.core.clock import NEVER
 from addax.core.errors import LocalProtocolError
-from addax.core.wire import Connection, Host, Peer
+from addax.core.wire import Connection, Host, Peer, write_nothing
 from addax.http1.connection import Http1Connection
 from addax.http1.encode import DefaultFields
-from addax.net.timers import NEVER, Wheel
+from addax.net.timers import Wheel
 
 _logger = logging.getLogger("addax.error")
 
@@ -32,8 +33,8 @@ LINGER_DRAIN_S = 0.5
 SENDFILE_PIECE_BYTES = 262144
 
 
-class Stream(asyncio.Protocol):
-    """One accepted connection.
+class Stream(Host):
+    """One accepted connection. Fills ``asyncio.Protocol``, which is not a base because compiled classes have one base.
 
     Args:
         service: what to serve.
@@ -53,23 +54,22 @@ class Stream(asyncio.Protocol):
         "data_received",
         "deadline",
         "looked_at",
-        "write",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields, wheel: Wheel) -> None:
+        super().__init__()
         self._service = service
         self._wheel = wheel
         self._connection: Connection = Http1Connection(service, defaults)
         self._transport: Any = None
-        # The two that are called for every request are the other side's own methods, not ours that call them.
-        self.data_received = self._connection.receive_data  # type: ignore[method-assign]
-        self.write: Callable[[bytes], None] = _write_nothing
+        # As ``write``: what is called for every request is the other side's own method, not one of ours that calls it.
+        self.data_received: Callable[[bytes], None] = self._connection.receive_data
         self._is_closing = False
         self._is_reading_paused = False
         self._has_peer_ended = False
         #: While lingering: until when at the most. What arrives is thrown away.
         self._linger_until = 0.0
-        self.deadline: float | None = None
+        self.deadline = NEVER
         self.looked_at = NEVER
 
     # ---- asyncio.Protocol: what the loop tells
@@ -192,11 +192,11 @@ class Stream(asyncio.Protocol):
             self._is_reading_paused = False
             self._transport.resume_reading()
 
-    def set_deadline(self, when: float | None) -> None:
+    def set_deadline(self, when: float) -> None:
         """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``."""
         if self._is_closing:
             return
-        if when is None or when >= self.looked_at:
+        if when >= self.looked_at:
             self.deadline = when
         else:
             self._wheel.put(self, when)
@@ -204,7 +204,7 @@ class Stream(asyncio.Protocol):
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand the transport over to another protocol."""
         self._connection = connection
-        self.data_received = connection.receive_data  # type: ignore[method-assign]
+        self.data_received = connection.receive_data
         # The transport keeps its protocol's methods, so it has to be told that they are others.
         self._transport.set_protocol(self)
         connection.connected(self, _peer(self._transport))
@@ -239,11 +239,7 @@ class Stream(asyncio.Protocol):
 
     def _stop_writing(self) -> None:
         self._is_closing = True
-        self.write = _write_nothing
-
-
-def _write_nothing(data: bytes) -> None:
-    """Stands in for a transport that is not there yet or not any more."""
+        self.write = write_nothing
 
 
 def _peer(transport: asyncio.BaseTransport) -> Peer:

@@ -11,18 +11,17 @@ import asyncio
 from typing import Protocol
 
 from addax.core import clock
+from addax.core.clock import NEVER
 
 #: Seconds a slot covers, and so how late a deadline may be noticed.
 SLOT_S = 0.25
-#: When something is looked at that sits in no slot.
-NEVER = float("inf")
 
 
 class Timed(Protocol):
     """What can sit in the wheel."""
 
-    #: When to be called, on ``core.clock.now``; None: not at all.
-    deadline: float | None
+    #: When to be called, on ``core.clock.now``, or NEVER.
+    deadline: float
     #: When the wheel will look at it, or NEVER. The wheel's own note, but for one use: a deadline that is not earlier
     #: than this may be set without telling the wheel.
     looked_at: float
@@ -58,7 +57,7 @@ class Wheel:
 
     def remove(self, timed: Timed) -> None:
         """Forget it."""
-        timed.deadline = None
+        timed.deadline = NEVER
         self._discard(timed)
         timed.looked_at = NEVER
 
@@ -90,10 +89,10 @@ class Wheel:
         for end in [end for end in self._slots if end <= now]:
             for timed in self._slots.pop(end):
                 timed.looked_at = NEVER
-                if timed.deadline is None:
+                if timed.deadline == NEVER:
                     continue
                 if timed.deadline > now:
                     self.put(timed, timed.deadline)
                 else:
-                    timed.deadline = None
+                    timed.deadline = NEVER
                     timed.deadline_reached()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
+from addax.core.clock import NEVER
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.types import ASGIApp
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 PEER = Peer(client=("127.0.0.1", 50000), server=("127.0.0.1", 8000), scheme="http")
 
 
-class FakeHost:
-    """Fills ``core.wire.Host``: takes down what a connection does with its transport.
+class FakeHost(Host):
+    """Takes down what a connection does with its transport.
 
     Args:
         sends_files: whether ``send_file`` works. The file's bytes are then part of ``written``; the call returns a turn
@@ -46,6 +47,8 @@ class FakeHost:
     """
 
     def __init__(self, *, sends_files: bool = False, write_buffer_bytes: int = 65536) -> None:
+        super().__init__()
+        self.write = self._take_down
         self.sends_files = sends_files
         self.write_buffer_bytes = write_buffer_bytes
         self.connection: Connection | None = None
@@ -75,8 +78,7 @@ class FakeHost:
 
     # -- what a connection calls
 
-    def write(self, data: bytes) -> None:
-        """Take bytes down."""
+    def _take_down(self, data: bytes) -> None:
         if self._is_sending_file:
             self.faults.append(f"write({data[:40]!r}) while a file is being sent")
         if self.ending is not None:
@@ -137,10 +139,10 @@ class FakeHost:
             self.is_reading = True
             asyncio.get_running_loop().call_soon(self.on_resume)
 
-    def set_deadline(self, when: float | None) -> None:
+    def set_deadline(self, when: float) -> None:
         """Note it. Nothing happens by itself: see ``FakeClient.reach_deadline``."""
         if self.ending is None:
-            self.deadline = when
+            self.deadline = None if when == NEVER else when
 
     def replace(self, connection: Connection, leftover: bytes) -> None:
         """Hand over to another connection."""
@@ -194,10 +196,6 @@ class FakeHost:
 
     def _lose_soon(self) -> None:
         asyncio.get_running_loop().call_soon(self.lose)
-
-
-#: For the type checker: a FakeHost is a Host.
-_HOST_GUARD: type[Host] = FakeHost
 
 
 def make_service(

@@ -1,0 +1,11 @@
+cimport cython
+
+
+@cython.final
+cdef class Sent:
+    pass
+
+
+@cython.final
+cdef class Received:
+    cdef object _message

@@ -1,0 +1,16 @@
+cimport cython
+
+from addax.core.wire cimport Peer
+
+
+@cython.final
+cdef class ScopeFactory:
+    cdef str _root_path
+    cdef bytes _raw_root_path
+    cdef dict _lifespan_state
+    cdef dict _extensions
+    cdef dict _templates
+
+    cpdef dict template(self, Peer peer)
+    @cython.locals(path=str, raw_path=bytes, query=bytes, scope=dict)
+    cpdef dict http(self, dict template, Peer peer, str method, tuple target, int minor, list headers)

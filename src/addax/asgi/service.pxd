@@ -1,0 +1,19 @@
+cimport cython
+
+from addax.asgi.scope cimport ScopeFactory
+from addax.asgi.state cimport ServerState
+
+
+@cython.final
+cdef class Service:
+    cdef public object app
+    cdef public object settings
+    cdef public object loop
+    cdef public object now
+    cdef public bint starts_at_once
+    cdef public object context
+    cdef public object parser
+    cdef public ServerState state
+    cdef public ScopeFactory scopes
+    cdef public object access
+    cdef public object proxy

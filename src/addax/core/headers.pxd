@@ -1,0 +1,28 @@
+cimport cython
+
+cdef int CHUNKED_LENGTH, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _EXPECT, _UPGRADE, _CONTENT_TYPE
+cdef int _FORWARDED, _DIGITS_MAX
+cdef dict _REQUEST_FIELDS, field_names, _known_lines
+cdef set valid_hosts
+cdef frozenset _SMALL_NUMBERS
+
+
+@cython.final
+cdef class FieldName:
+    cdef readonly bytes lower
+    cdef readonly bytes prefix
+    cdef readonly int kind
+
+
+@cython.locals(host=bytes, others=dict, flags=int, name=bytes, value=bytes, field=object)
+cpdef tuple read_request_head(int minor, list headers)
+
+@cython.locals(body_length="long long")
+cdef tuple _read_rare_fields(int minor, dict fields, int flags)
+
+cdef long long _body_length(int minor, bytes length, bytes coding) except -2
+
+@cython.locals(content_length=bytes, special=int, lines=bytes, line=bytes, known=FieldName, kind=int)
+cpdef tuple encode_fields(object headers)
+
+cdef bytes _remember_line(object field, FieldName name, bytes line)
