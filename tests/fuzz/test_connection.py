@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from addax import testing
-from addax.core.registry import PARSERS
 from addax.core.settings import Http1Settings
+from tests.parsers import USABLE_PARSERS
 
 from .profile import fuzz
 from .wire import Cut, Messages, cut_up, cuts, streams
@@ -162,7 +162,7 @@ SETTINGS = [
 
 @fuzz(400)
 @example([GET, GET], WHOLE, ["early"], [(1, "drain")], Http1Settings(), "h11")
-@given(streams(), cuts(), PLANS, HAPPENINGS, st.sampled_from(SETTINGS), st.sampled_from(sorted(PARSERS)))
+@given(streams(), cuts(), PLANS, HAPPENINGS, st.sampled_from(SETTINGS), st.sampled_from(sorted(USABLE_PARSERS)))
 def test_connection_survives(
     messages: Messages,
     cut: Cut,

@@ -1,4 +1,4 @@
-"""Bytes in, bytes out, through ``addax.testing``: every test here runs over every parser of the registry."""
+"""Bytes in, bytes out, through ``addax.testing``: every test here runs over every parser."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from addax import testing
 from addax.core import clock
-from addax.core.registry import PARSERS
 from addax.core.settings import Http1Settings
 from addax.core.wire import Peer
+from tests.parsers import USABLE_PARSERS
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 HEAD = b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -21,7 +21,7 @@ GET_10 = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
 Connect = Callable[..., testing.FakeClient]
 
 
-@pytest.fixture(params=list(PARSERS))
+@pytest.fixture(params=USABLE_PARSERS)
 def connect(request: pytest.FixtureRequest) -> Connect:
     """Makes a client of an application; settings are given as keywords."""
 

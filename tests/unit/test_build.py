@@ -9,6 +9,7 @@ from addax.asgi.state import ServerState
 from addax.core.errors import ConfigError
 from addax.core.settings import Settings
 from addax.server.build import Assembly
+from tests.parsers import USABLE_PARSERS
 
 
 class Broken:
@@ -30,7 +31,7 @@ def assemble(http: str) -> None:
         loop.close()
 
 
-@pytest.mark.parametrize("http", ["auto", "httptools", "h11"])
+@pytest.mark.parametrize("http", ["auto", *USABLE_PARSERS])
 def test_parsers_of_the_table_can_be_used(http: str):
     assemble(http)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from addax.core import clock
 from addax.core.errors import ClientDisconnected, ConfigError, LocalProtocolError, RemoteProtocolError
 from addax.core.registry import LOOPS, PARSERS, resolve
 from addax.core.status import STATUS_LINES, may_have_body
+from tests.parsers import USABLE_PARSERS, is_compiled
 
 
 def test_date_line_is_an_imf_fixdate_and_changes_with_the_second(monkeypatch: pytest.MonkeyPatch):
@@ -32,8 +35,8 @@ def test_statuses_without_a_body():
 
 def test_auto_takes_the_first_that_is_installed():
     name, parser = resolve("--http", "auto", PARSERS)
-    assert name == next(iter(PARSERS))
-    assert parser.__name__ == "HttptoolsParser"
+    assert name == USABLE_PARSERS[0]
+    assert parser.__name__ == ("NativeParser" if is_compiled() else "HttptoolsParser")
     table = {"missing": "no_such_package:X", "asyncio": LOOPS["asyncio"]}
     assert resolve("--loop", "auto", table)[0] == "asyncio"
 
@@ -50,7 +53,7 @@ def test_module_and_attribute_are_imported():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nope", "'nope' is not one of auto, httptools, h11, or module:attribute"),
+        ("nope", "'nope' is not one of auto, native, httptools, h11, or module:attribute"),
         ("no_such_package:X", "No module named 'no_such_package'"),
         ("asyncio:nope", "has no attribute 'nope'"),
     ],
@@ -60,6 +63,21 @@ def test_unusable_names_are_config_errors(name: str, message: str):
         resolve("--http", name, PARSERS)
     assert caught.value.option == "--http"
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.skipif(not is_compiled(), reason="plain Python: every test leaves the native parser out")
+def test_tests_run_over_all_parsers():
+    assert tuple(PARSERS) == USABLE_PARSERS
+    assert resolve("--http", "native", PARSERS)[1].__name__ == "NativeParser"
+
+
+def test_native_without_the_compiled_core_says_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "addax.http1.native", None)
+    with pytest.raises(ConfigError, match=r"'native' cannot be used: .*compiled core.* C compiler") as caught:
+        resolve("--http", "native", PARSERS)
+    assert caught.value.option == "--http"
+    assert "standard" not in str(caught.value)
+    assert resolve("--http", "auto", PARSERS)[0] == "httptools"
 
 
 def test_a_missing_extra_is_named():

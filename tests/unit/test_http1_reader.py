@@ -15,6 +15,7 @@ from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.chunked import CHUNK_LINE_MAX_BYTES, EXTENSIONS_MAX_BYTES
 from addax.http1.parser import UPGRADED
+from tests.parsers import USABLE_PARSERS
 
 SMALL = Http1Settings(head_max_bytes=200, request_line_max_bytes=60, header_max_count=4)
 
@@ -49,7 +50,7 @@ class Recorder:
         self.events.append("end")
 
 
-@pytest.fixture(params=list(PARSERS))
+@pytest.fixture(params=USABLE_PARSERS)
 def parser_class(request: pytest.FixtureRequest) -> Any:
     return resolve("--http", request.param, PARSERS)[1]
 

@@ -179,7 +179,7 @@ def test_every_kind_says_what_it_allows() -> None:
     assert said["access_log"] == ""
     assert said["uds"] == ""
     assert said["access_format"].startswith("uvicorn, json, common, combined, or a template")
-    assert BY_NAME["http"].kind.placeholder() == "[auto|httptools|h11|module:Class]"
+    assert BY_NAME["http"].kind.placeholder() == "[auto|native|httptools|h11|module:Class]"
     assert BY_NAME["log_level"].kind.placeholder() == "[critical|error|warning|info|debug|trace]"
 
 

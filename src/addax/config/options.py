@@ -225,7 +225,8 @@ OPTIONS: tuple[Option, ...] = (
            setting="loop"),
     Option("http", Choice(("auto", *PARSERS), later=("zttp",), target="module:Class", misfit=_PARSER_MISFIT), "auto",
            PROTOCOLS,
-           "HTTP/1.1 parser: auto is httptools where it is installed, else h11. They give the same answers.",
+           "HTTP/1.1 parser: auto is native where addax is compiled, else httptools where it is installed, else h11. "
+           "They give the same answers.",
            setting="http"),
     Option("http2", Boolean(), False, PROTOCOLS,
            "Speak HTTP/2 as well.", ready=(False,)),

@@ -12,12 +12,18 @@ from typing import Any
 from addax.core.errors import ConfigError
 
 PARSERS: dict[str, str] = {
+    "native": "addax.http1.native:NativeParser",
     "httptools": "addax.http1.httptools:HttptoolsParser",
     "h11": "addax.http1.h11:H11Parser",
 }
 LOOPS: dict[str, str] = {
     "uvloop": "addax.loops.uvloop:new_event_loop",
     "asyncio": "addax.loops.asyncio:new_event_loop",
+}
+#: What to do about a name whose module is missing; for the others, the extra "standard".
+_HINTS: dict[str, str] = {
+    "native": "; it is a part of the compiled core, which this addax lacks: install it again where a C compiler is, "
+    "and without ADDAX_PURE",
 }
 
 
@@ -52,7 +58,7 @@ def resolve(option: str, name: str, table: dict[str, str]) -> tuple[str, Any]:
     try:
         return name, _load(target)
     except (ImportError, AttributeError) as error:
-        hint = ' (try: pip install "addax[standard]")' if name in table else ""
+        hint = _HINTS.get(name, ' (try: pip install "addax[standard]")') if name in table else ""
         raise ConfigError(option, f"{name!r} cannot be used: {error}{hint}") from error
 
 

@@ -20,6 +20,8 @@ EXTENSIONS_MAX_BYTES = 16384
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+#: As many as 64 bits hold.
+_SIZE_MAX_DIGITS = 16
 # Hexadecimal digits by pattern: int(…, 16) alone takes "0x5", "+5" and "5_0" (field reports of smuggling by each).
 _CHUNK_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*)"
@@ -65,13 +67,18 @@ class ChunkedDecoder:
         self._settings = settings
         self._state = _SIZE
         self._remaining = 0
-        self._line = b""
+        #: The beginning of a line that is not complete; None if there is none.
+        self._line: bytearray | None = None
         self._extension_bytes = 0
         self._trailer_bytes = 0
         self._trailer_count = 0
 
-    def feed(self, data: bytes) -> int:
+    def feed(self, data: bytes, position: int = 0) -> int:
         """Take the next bytes.
+
+        Args:
+            data: has them.
+            position: where they begin.
 
         Returns:
             Where in ``data`` the body ended, or -1 if it goes on.
@@ -79,17 +86,19 @@ class ChunkedDecoder:
         Raises:
             RemoteProtocolError: 400, or 431 for too many trailer fields.
         """
-        position = 0
         size = len(data)
         while position < size:
             if self._state == _DATA:
-                taken = min(self._remaining, size - position)
-                self._handler.on_body(data[position : position + taken])
-                position += taken
-                self._remaining -= taken
-                if self._remaining == 0:
+                end = size
+                available = size - position
+                if self._remaining <= available:
+                    end = position + self._remaining
                     self._remaining = 2
                     self._state = _DATA_END
+                else:
+                    self._remaining -= available
+                self._handler.on_body(data if position == 0 and end == size else data[position:end])
+                position = end
             elif self._state == _DATA_END:
                 # CVE-2025-43859 of h11: these two bytes were skipped there without a look.
                 if data[position] != (0x0D if self._remaining == 2 else 0x0A):
@@ -99,10 +108,46 @@ class ChunkedDecoder:
                 if self._remaining == 0:
                     self._state = _SIZE
             else:
-                position = self._take_line(data, position)
-                if position < 0:
-                    return -position
+                end = self._take_short_line(data, position) if self._line is None else 0
+                if end == 0:
+                    end = self._take_line(data, position)
+                if end < 0:
+                    return -end
+                position = end
         return -1
+
+    def _take_short_line(self, data: bytes, position: int) -> int:
+        """Take the line that nearly every one is: a size alone, or the empty one at the end of the body.
+
+        Returns:
+            As ``_take_line``; 0 if it is another line or not complete, and nothing was done then.
+        """
+        end = position
+        stop = min(len(data) - 1, position + _SIZE_MAX_DIGITS + 1)
+        size = 0
+        while end < stop:
+            byte = data[end]
+            if 0x30 <= byte <= 0x39:
+                digit = byte - 0x30
+            elif 0x61 <= byte <= 0x66:
+                digit = byte - 0x57
+            elif 0x41 <= byte <= 0x46:
+                digit = byte - 0x37
+            else:
+                break
+            if end - position == _SIZE_MAX_DIGITS:
+                return 0
+            size = size << 4 | digit
+            end += 1
+        if end >= stop or data[end] != 0x0D or data[end + 1] != 0x0A:
+            return 0
+        if self._state == _TRAILERS:
+            return -(end + 2) if end == position and self._trailer_bytes == 0 else 0
+        if end == position:
+            return 0
+        self._remaining = size
+        self._state = _DATA if size else _TRAILERS
+        return end + 2
 
     def _take_line(self, data: bytes, position: int) -> int:
         """Go on with a size or trailer line.
@@ -112,16 +157,20 @@ class ChunkedDecoder:
         """
         newline = data.find(b"\n", position)
         end = len(data) if newline < 0 else newline + 1
-        line = self._line + data[position:end]
+        if self._line is None:
+            self._line = bytearray()
+        # In place: a line that trickles in is not moved again with each byte.
+        self._line += data[position:end]
+        length = len(self._line)
         if self._state == _SIZE:
-            if len(line) > CHUNK_LINE_MAX_BYTES:
+            if length > CHUNK_LINE_MAX_BYTES:
                 raise RemoteProtocolError("a chunk's size line is too long")
-        elif self._trailer_bytes + len(line) > self._settings.head_max_bytes:
+        elif self._trailer_bytes + length > self._settings.head_max_bytes:
             raise RemoteProtocolError("the trailer section is too large", 431)
         if newline < 0:
-            self._line = line
             return end
-        self._line = b""
+        line = bytes(self._line)
+        self._line = None
         if not line.endswith(b"\r\n"):
             raise RemoteProtocolError("a line of the chunked coding ends with a bare LF")
         line = line[:-2]

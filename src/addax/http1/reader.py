@@ -1,13 +1,16 @@
 """What is common to all parsers that come with addax: where a message begins and ends, and what a head may look like.
 
-The library behind a parser only cuts the field lines of a head that our own grammar has accepted. Bounds, framing,
-chunked coding and trailers are read here, once, so the language that addax accepts is the same with every parser, and
-a body passes through without a copy by the library.
+A parser only takes a head apart that our own grammar has accepted. Bounds, framing, chunked coding and trailers are
+read here, once, so the language that addax accepts is the same with every parser, and a body passes through without a
+copy by a library.
+
+Bytes are never moved to get at the next message: everything works on ``data`` from an offset, so many small messages in
+one buffer cost no more than their bytes.
 """
 
 from __future__ import annotations
 
-import re
+import sys
 
 from addax.core.errors import RemoteProtocolError
 from addax.core.headers import RequestHead
@@ -25,8 +28,12 @@ _LENGTH = 1
 _CHUNKED = 2
 _ENDED = 3
 
+# Of this module, so that they are numbers of C where it is compiled.
+_CHUNKED_BODY = CHUNKED
+_UPGRADED = UPGRADED
 
-class _LastHead:
+
+class LastHead:
     """A head without a body, of HTTP/1.1, that was accepted, and what came of it.
 
     One client says the same of itself with every request, and some ask for the same thing again, so the next head of a
@@ -48,7 +55,12 @@ class _LastHead:
 
 
 class StrictParser:
-    """Fills ``http1.parser.Parser`` but for ``cut``, which a subclass has."""
+    """Fills ``http1.parser.Parser`` but for ``cut``, which a subclass has.
+
+    Args:
+        handler: is told of what is found.
+        settings: bounds of a head and of trailers.
+    """
 
     __slots__ = (
         "_buffer",
@@ -60,6 +72,7 @@ class StrictParser:
         "_remaining",
         "_scanner",
         "_settings",
+        "_start",
         "_state",
         "is_inside_message",
         "pending_bytes",
@@ -69,18 +82,21 @@ class StrictParser:
         self._handler = handler
         self._settings = settings
         self._state = _HEAD
-        #: A head that is not complete yet, or the bytes of messages that are not looked at yet.
-        self._buffer = b""
+        #: A head that is not complete yet, or the bytes of messages that are not looked at yet; None if there are none.
+        #: A bytearray as soon as there is something to append.
+        self._buffer: bytes | bytearray | None = None
+        #: Where in the buffer they begin.
+        self._start = 0
         #: Not None while a head is looked at piece by piece.
         self._scanner: HeadScanner | None = None
         self._leading_line_skipped = False
         self._remaining = 0
         self._chunked: ChunkedDecoder | None = None
         # A head that ends within this many bytes cannot break a bound on its size.
-        self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes)
+        self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes, sys.maxsize // 2)
         self.pending_bytes = 0
         self.is_inside_message = False
-        self._last: _LastHead | None = None
+        self._last: LastHead | None = None
 
     def cut(self, head: bytes) -> Headers:
         """Cut the field lines of a head.
@@ -96,169 +112,224 @@ class StrictParser:
     def feed(self, data: bytes) -> None:
         """Take bytes and call the handler, until the end of the current message."""
         if self._state == _HEAD:
-            last = self._last
-            if last is not None and not self._buffer:
-                if data == last.data:
-                    # A client that polls.
-                    self._leading_line_skipped = False
-                    self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
-                    return
-                if data.endswith(last.lines) and self._feed_request_line(last, data):
-                    return
-            if self._buffer:
-                self._feed_partial_head(data)
-            else:
-                self._feed_head(data)
+            if self._buffer is not None:
+                self._feed_partial_head(data, 0)
+            elif self._last is None or not self._feed_repeated(data):
+                self._feed_head(data, 0)
         elif self._state == _LENGTH:
-            self._feed_length(data)
+            self._feed_length(data, 0)
         elif self._state == _CHUNKED:
-            self._feed_chunked(data)
+            self._feed_chunked(data, 0)
         else:
             self.keep(data)
 
     def keep(self, data: bytes) -> None:
         """Take bytes that came after the end of the current message, without looking at them."""
         self._state = _ENDED
-        self._buffer += data
-        self.pending_bytes = len(self._buffer)
+        self._hold(data)
+        self.pending_bytes += len(data)
 
     def next_message(self) -> None:
         """Go on with the bytes that were kept back after the end of a message."""
-        data, self._buffer = self._buffer, b""
+        assert self._buffer is not None
+        data = bytes(self._buffer)
+        start = self._start
+        self._buffer = None
+        self._start = 0
         self._state = _HEAD
         self.pending_bytes = 0
-        self._feed_head(data)
+        self._feed_head(data, start)
 
     def detach(self) -> bytes:
         """Give up the bytes after the head, on an upgrade."""
-        rest, self._buffer = self._buffer, b""
+        if self._buffer is None:
+            return b""
+        rest = bytes(self._buffer[self._start :])
+        self._buffer = None
         return rest
+
+    def _hold(self, data: bytes) -> None:
+        """Put bytes behind those that wait."""
+        if self._buffer is None:
+            self._buffer = data
+        elif isinstance(self._buffer, bytearray):
+            self._buffer += data
+        else:
+            # From now on in place, so that bytes that trickle in are not moved again with each of them.
+            joined = bytearray(self._buffer[self._start :])
+            joined += data
+            self._buffer = joined
+            self._start = 0
 
     # ---- heads
 
-    def _feed_request_line(self, last: _LastHead, data: bytes) -> bool:
-        """Take a head of which only the request line is new.
+    def _feed_head(self, data: bytes, start: int) -> None:
+        """A head begins at ``start``."""
+        if not self._take_head(data, start, self._quick_max_bytes):
+            self._feed_partial_head(data, start)
+
+    def _take_head(self, data: bytes, start: int, limit: int) -> bool:
+        """Take a head that is whole and without fault.
+
+        Args:
+            data: the head, and what follows it.
+            start: where it begins.
+            limit: how many bytes to look at. A head that ends within them breaks no bound on its size.
 
         Returns:
-            False if there is more to it than that; nothing was done then.
+            False if it is not complete or has a fault; nothing was done then.
         """
-        if len(data) > self._quick_max_bytes:
-            return False
-        parts = data[: len(data) - len(last.lines)].split(b" ")
-        if len(parts) != 3 or parts[2] != b"HTTP/1.1" or not parts[1]:
-            return False
-        method = METHODS.get(parts[0])
-        if method is None:
-            return False
-        self._leading_line_skipped = False
-        last.data, last.method, last.target = data, method, parts[1]
-        self._handler.on_head(method, parts[1], 1, last.headers.copy(), last.meaning)
-        return True
-
-    def _feed_head(self, data: bytes) -> None:
-        match = STRICT_HEAD.match(data, 0, self._quick_max_bytes)
+        match = STRICT_HEAD.match(data, start, start + limit)
         if match is None:
-            self._feed_partial_head(data)
-            return
-        end = match.end()
-        if end == len(data):
-            self._take_head(match, data, b"")
-        else:
-            self._take_head(match, data[:end], data[end:])
-
-    def _feed_partial_head(self, data: bytes) -> None:
-        """A head that comes in pieces, is large, or has a fault."""
-        self.is_inside_message = True
-        data = self._buffer + data
-        self._buffer = data
-        if not self._leading_line_skipped and data.startswith(b"\r"):
-            # RFC 9112 §2.2: at least one empty line before a request line is to be ignored; old clients send it after a
-            # body.
-            if data == b"\r":
-                return
-            if data.startswith(b"\r\n"):
-                self._leading_line_skipped = True
-                self.is_inside_message = False
-                self._buffer = b""
-                if len(data) > 2:
-                    self._feed_head(data[2:])
-                return
-        if self._scanner is None:
-            self._scanner = HeadScanner(self._settings)
-        end = self._scanner.scan(data)
-        if end < 0:
-            return
-        self._scanner = None
-        self._buffer = b""
-        match = STRICT_HEAD.match(data)
-        if match is None or match.end() != end:
-            raise RemoteProtocolError("the request head is malformed")
-        self._take_head(match, data[:end], data[end:])
-
-    def _take_head(self, match: re.Match[bytes], head: bytes, rest: bytes) -> None:
+            return False
         token, target, minor = match.groups()
         method = METHODS.get(token)
         if method is None:
             raise RemoteProtocolError("the method is not implemented", 501)
+        end = match.end()
+        head = data if start == 0 and end == len(data) else data[start:end]
         headers = self.cut(head)
         if len(headers) > self._settings.header_max_count:
             raise RemoteProtocolError("the request has too many fields", 431)
+        if minor != b"1" or len(head) > REPEATED_MAX_BYTES:
+            self._head_taken(method, target, 1 if minor == b"1" else 0, headers, None, data, end)
+            return True
         # The handler and the application may change the list.
         last_headers = headers.copy()
-        meaning = self._handler.on_head(method, target, 1 if minor == b"1" else 0, headers, None)
+        meaning = self._head_taken(method, target, 1, headers, None, data, end)
+        if meaning[0] == 0:
+            self._last = LastHead(head, head[match.end(3) - start :], method, target, last_headers, meaning)
+        return True
+
+    def _feed_repeated(self, data: bytes) -> bool:
+        """Take a head that is the same as the last one, or of which only the request line is new.
+
+        Returns:
+            False if there is more to it than that; nothing was done then.
+        """
+        last = self._last
+        assert last is not None
+        if data != last.data:
+            if len(data) > self._quick_max_bytes or not data.endswith(last.lines):
+                return False
+            parts = data[: len(data) - len(last.lines)].split(b" ")
+            if len(parts) != 3 or parts[2] != b"HTTP/1.1" or not parts[1]:
+                return False
+            method = METHODS.get(parts[0])
+            if method is None:
+                return False
+            last.data, last.method, last.target = data, method, parts[1]
+        self._leading_line_skipped = False
+        self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
+        return True
+
+    def _feed_partial_head(self, data: bytes, start: int) -> None:
+        """A head that comes in pieces, is large, or has a fault."""
+        self.is_inside_message = True
+        self._hold(data if start == 0 else data[start:])
+        buffer = self._buffer
+        assert buffer is not None
+        if not self._leading_line_skipped and buffer.startswith(b"\r"):
+            # RFC 9112 §2.2: at least one empty line before a request line is to be ignored; old clients send it after a
+            # body.
+            if len(buffer) == 1:
+                return
+            if buffer.startswith(b"\r\n"):
+                self._leading_line_skipped = True
+                self.is_inside_message = False
+                self._buffer = None
+                if len(buffer) > 2:
+                    self._feed_head(bytes(buffer), 2)
+                return
+        if self._scanner is None:
+            self._scanner = HeadScanner(self._settings)
+        end = self._scanner.scan(buffer)
+        if end < 0:
+            return
+        self._scanner = None
+        self._buffer = None
+        if not self._take_head(bytes(buffer), 0, end):
+            raise RemoteProtocolError("the request head is malformed")
+
+    def _head_taken(
+        self,
+        method: str,
+        target: bytes,
+        minor: int,
+        headers: Headers,
+        known: RequestHead | None,
+        data: bytes,
+        end: int,
+    ) -> RequestHead:
+        """Tell the handler, and go on with what follows the head.
+
+        Args:
+            method: as for ``ParserHandler.on_head``, like all up to ``known``.
+            target: as sent.
+            minor: of the version.
+            headers: field lines.
+            known: what the head means, or None.
+            data: has the head, and what follows it.
+            end: where in ``data`` the head ends.
+        """
+        meaning = self._handler.on_head(method, target, minor, headers, known)
         framing = meaning[0]
         if framing == 0:
-            if minor == b"1" and len(head) <= REPEATED_MAX_BYTES:
-                self._last = _LastHead(head, head[match.end(3) :], method, target, last_headers, meaning)
-            self._keep_back(rest)
-            return
+            self._keep_back(data, end)
+            return meaning
         self.head_with_body()
-        if framing == UPGRADED:
-            self._keep_back(rest)
+        if framing == _UPGRADED:
+            self._keep_back(data, end)
             self._state = _ENDED
-            return
+            return meaning
         self.is_inside_message = True
-        if framing == CHUNKED:
+        if framing == _CHUNKED_BODY:
             self._state = _CHUNKED
             self._chunked = ChunkedDecoder(self._handler, self._settings)
+            if end < len(data):
+                self._feed_chunked(data, end)
         else:
             self._state = _LENGTH
             self._remaining = framing
-        if rest:
-            self.feed(rest)
+            if end < len(data):
+                self._feed_length(data, end)
+        return meaning
 
-    def _keep_back(self, rest: bytes) -> None:
+    def _keep_back(self, data: bytes, end: int) -> None:
         """The message is complete; what follows is not looked at yet."""
-        self._state = _HEAD
         self.is_inside_message = False
         self._leading_line_skipped = False
-        if rest:
-            self.keep(rest)
+        if end < len(data):
+            self._state = _ENDED
+            self._buffer = data
+            self._start = end
+            self.pending_bytes = len(data) - end
+        else:
+            self._state = _HEAD
 
     def head_with_body(self) -> None:
         """Called after ``cut`` when a body follows, which the library is not going to see."""
 
     # ---- bodies
 
-    def _feed_length(self, data: bytes) -> None:
+    def _feed_length(self, data: bytes, start: int) -> None:
+        available = len(data) - start
         remaining = self._remaining
-        if len(data) < remaining:
-            self._remaining = remaining - len(data)
-            self._handler.on_body(data)
-        elif len(data) == remaining:
-            self._handler.on_body(data)
-            self._end(b"")
-        else:
-            self._handler.on_body(data[:remaining])
-            self._end(data[remaining:])
+        if available < remaining:
+            self._remaining = remaining - available
+            self._handler.on_body(data if start == 0 else data[start:])
+            return
+        end = start + remaining
+        self._handler.on_body(data if start == 0 and end == len(data) else data[start:end])
+        self._end(data, end)
 
-    def _feed_chunked(self, data: bytes) -> None:
+    def _feed_chunked(self, data: bytes, start: int) -> None:
         assert self._chunked is not None
-        end = self._chunked.feed(data)
+        end = self._chunked.feed(data, start)
         if end >= 0:
             self._chunked = None
-            self._end(data[end:])
+            self._end(data, end)
 
-    def _end(self, rest: bytes) -> None:
-        self._keep_back(rest)
+    def _end(self, data: bytes, end: int) -> None:
+        self._keep_back(data, end)
         self._handler.on_end()

@@ -12,8 +12,9 @@ import aiohttp
 import httpx
 import pytest
 from served import PATIENCE_S, Served
+from tests.parsers import USABLE_PARSERS
 
-COMBINATIONS = list(product(("httptools", "h11"), ("uvloop", "asyncio")))
+COMBINATIONS = list(product(USABLE_PARSERS, ("uvloop", "asyncio")))
 
 
 @pytest.fixture(params=COMBINATIONS, ids="-".join)
