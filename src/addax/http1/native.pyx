@@ -62,15 +62,19 @@ cdef extern from *:
     /* The first byte from ``at`` on that may not stand in a field's value, or ``end``. RFC 9110 section 5.5. */
     static inline const unsigned char *addax_skip_text(const unsigned char *at, const unsigned char *end) {
     #ifdef ADDAX_SSE2
-        const __m128i control = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8(0x09), del = _mm_set1_epi8(0x7f);
+        const __m128i control = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f);
         while (end - at >= 16) {
             const __m128i text = _mm_loadu_si128((const __m128i *) at);
             const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(text, control), text);
-            const __m128i bad = _mm_andnot_si128(_mm_cmpeq_epi8(text, tab), _mm_or_si128(low, _mm_cmpeq_epi8(text, del)));
-            const int mask = _mm_movemask_epi8(bad);
-            if (mask != 0)
-                return at + addax_first_bit((unsigned int) mask);
-            at += 16;
+            const int mask = _mm_movemask_epi8(_mm_or_si128(low, _mm_cmpeq_epi8(text, del)));
+            if (mask == 0) {
+                at += 16;
+                continue;
+            }
+            at += addax_first_bit((unsigned int) mask);
+            if (*at != 0x09)
+                return at;
+            at++;
         }
     #endif
         for (;;) {
@@ -131,6 +135,34 @@ cdef extern from *:
         return at;
     }
 
+    /* A number for a name that a colon follows; the same in either case. ``size`` is 3 at least. The factors give each of
+       the names below a number of its own in nine bits. */
+    static inline unsigned int addax_hash(const unsigned char *name, Py_ssize_t size) {
+        const uint32_t first = addax_load_32(name) | UINT32_C(0x20202020);
+        const uint32_t last = addax_load_32(name + size - 3) | UINT32_C(0x20202020);
+        return (unsigned int) ((first * UINT32_C(0xe0f3a7ef) + (last + (uint32_t) size) * UINT32_C(0xd9bc1d97)) >> 23);
+    }
+
+    /* Whether bytes are the same; ``memcmp`` without the call, for the few bytes that are usual. */
+    static inline int addax_is_same(const unsigned char *one, const unsigned char *other, Py_ssize_t size) {
+        Py_ssize_t i;
+        if (size > 32)
+            return memcmp(one, other, (size_t) size) == 0;
+        if (size >= 8) {
+            for (i = 0; i + 8 <= size; i += 8)
+                if (addax_load_64(one + i) != addax_load_64(other + i))
+                    return 0;
+            return addax_load_64(one + size - 8) == addax_load_64(other + size - 8);
+        }
+        if (size >= 4)
+            return addax_load_32(one) == addax_load_32(other)
+                && addax_load_32(one + size - 4) == addax_load_32(other + size - 4);
+        for (i = 0; i < size; i++)
+            if (one[i] != other[i])
+                return 0;
+        return 1;
+    }
+
     /* Whether a name is a known one, in either case. ``letters`` has the bit of lower case where ``name`` has a letter,
        so that no other byte can become one. */
     static inline int addax_is_name(
@@ -159,6 +191,8 @@ cdef extern from *:
     const unsigned char *addax_skip_text(const unsigned char *at, const unsigned char *end) nogil
     const unsigned char *addax_skip_target(const unsigned char *at, const unsigned char *end) nogil
     const unsigned char *addax_find_colon(const unsigned char *at, const unsigned char *end) nogil
+    unsigned int addax_hash(const unsigned char *name, Py_ssize_t size) nogil
+    bint addax_is_same(const unsigned char *one, const unsigned char *other, Py_ssize_t size) nogil
     bint addax_is_name(
         const unsigned char *at, Py_ssize_t size, const unsigned char *name, const unsigned char *letters
     ) nogil
@@ -180,6 +214,7 @@ cdef extern from "Python.h":
 cdef enum:
     # Of one head, as many as the default bound allows; a head with more goes the common way.
     FIELDS_MAX = 256
+    NAME_MIN_BYTES = 3
     NAME_MAX_BYTES = 32
     NAMES_MAX = 128
     SLOTS_COUNT = 512
@@ -196,7 +231,7 @@ cdef enum:
 cdef struct Pair:
     # A whole field line that many requests have. Owned for ever, as everything in these tables.
     PyObject *object
-    const char *value
+    const unsigned char *value
     Py_ssize_t size
 
 cdef struct Name:
@@ -205,8 +240,10 @@ cdef struct Name:
     unsigned char letters[NAME_MAX_BYTES]
     Py_ssize_t size
     int kind
-    int pairs_count
-    Pair pairs[PAIRS_MAX]
+    # For each size of a value in ``pairs``, modulo 64, a bit: most values have none of these sizes.
+    unsigned long long sizes
+    # As many as there are, then one without an object.
+    Pair pairs[PAIRS_MAX + 1]
 
 cdef struct Method:
     PyObject *object
@@ -234,21 +271,13 @@ cdef int _methods_count = 0
 _owned = []
 
 
-cdef inline unsigned int _slot(const unsigned char *name, Py_ssize_t size) noexcept nogil:
-    """Where to look for a name of at least two bytes; the same in either case."""
-    cdef unsigned int first = name[0] | 0x20
-    cdef unsigned int before_last = name[size - 2] | 0x20
-    cdef unsigned int last = name[size - 1] | 0x20
-    return (first * 7 + before_last * 31 + last * 3 + <unsigned int> size * 19) % SLOTS_COUNT
-
-
 cdef inline Name *_find_name(const unsigned char *name, Py_ssize_t size) noexcept nogil:
-    """The known name that these bytes are, or NULL."""
+    """The known name that these bytes are, which a colon follows, or NULL."""
     cdef unsigned int slot
     cdef Name *candidate
-    if size < 2 or size > NAME_MAX_BYTES:
+    if size < NAME_MIN_BYTES or size > NAME_MAX_BYTES:
         return NULL
-    slot = _slot(name, size)
+    slot = addax_hash(name, size)
     while _slots[slot] >= 0:
         candidate = &_names[_slots[slot]]
         if candidate.size == size and addax_is_name(name, size, candidate.lower, candidate.letters):
@@ -309,6 +338,7 @@ cdef class NativeParser(StrictParser):
         cdef Field *field
         cdef Field *host = NULL
         cdef Name *name
+        cdef Pair *pair
         cdef PyObject *method
         cdef const unsigned char *beginning
         cdef const unsigned char *at
@@ -319,7 +349,6 @@ cdef class NativeParser(StrictParser):
         cdef Py_ssize_t count = 0
         cdef int minor
         cdef bint is_plain
-        cdef int number
 
         if data is None:
             raise TypeError("bytes are needed, not None")
@@ -356,8 +385,7 @@ cdef class NativeParser(StrictParser):
         # RFC 9112 §5: field-name ":" OWS field-value OWS CRLF
         is_plain = minor == 1
         while True:
-            if end - at < 2:
-                return False
+            # There is always a NUL behind the bytes of an object: one byte may be looked at without asking.
             if at[0] == 0x0D:
                 if at[1] != 0x0A:
                     return False
@@ -366,33 +394,36 @@ cdef class NativeParser(StrictParser):
                 return StrictParser._take_head(self, data, start, limit)
             field = &fields[count]
             stop = addax_find_colon(at, end)
+            if stop == end:
+                return False
             field.pair = NULL
             field.name_start = at
             field.name_size = stop - at
             field.name = name = _find_name(at, stop - at)
             if name == NULL and not _is_token(at, stop):
                 return False
-            if stop == end:
-                return False
             at = stop + 1
-            while at < end and (at[0] == 0x20 or at[0] == 0x09):
+            if at[0] == 0x20:
+                at += 1
+            while at[0] == 0x20 or at[0] == 0x09:
                 at += 1
             field.value = at
             stop = addax_skip_text(at, end)
-            if end - stop < 2 or stop[0] != 0x0D or stop[1] != 0x0A:
+            # Both are inside: a CR that is the last byte has the NUL behind it.
+            if stop[0] != 0x0D or stop[1] != 0x0A:
                 return False
             at = stop + 2
             while stop > field.value and ((stop - 1)[0] == 0x20 or (stop - 1)[0] == 0x09):
                 stop -= 1
             field.value_size = stop - field.value
             if name != NULL:
-                for number in range(name.pairs_count):
-                    if (
-                        name.pairs[number].size == field.value_size
-                        and memcmp(name.pairs[number].value, field.value, field.value_size) == 0
-                    ):
-                        field.pair = name.pairs[number].object
-                        break
+                if (name.sizes >> (field.value_size & 63)) & 1:
+                    pair = &name.pairs[0]
+                    while pair.object != NULL:
+                        if pair.size == field.value_size and addax_is_same(pair.value, field.value, pair.size):
+                            field.pair = pair.object
+                            break
+                        pair += 1
                 if name.kind == HOST:
                     if host != NULL:
                         is_plain = False
@@ -429,7 +460,7 @@ cdef class NativeParser(StrictParser):
         if (
             target is None
             or PyBytes_GET_SIZE(target) != target_size
-            or memcmp(PyBytes_AS_STRING(target), target_start, target_size) != 0
+            or not addax_is_same(<const unsigned char *> PyBytes_AS_STRING(target), target_start, target_size)
         ):
             target = (<const char *> target_start)[:target_size]
             if target_size <= REPEATED_MAX_BYTES:
@@ -456,7 +487,7 @@ cdef inline bint _has_value(tuple line, Field *field):
     cdef bytes value = line[1]
     return (
         PyBytes_GET_SIZE(value) == field.value_size
-        and memcmp(PyBytes_AS_STRING(value), field.value, field.value_size) == 0
+        and addax_is_same(<const unsigned char *> PyBytes_AS_STRING(value), field.value, field.value_size)
     )
 
 
@@ -542,7 +573,6 @@ _COMMON = {
     b"sec-fetch-user": (b"?1",),
     b"sec-gpc": (b"1",),
     b"dnt": (b"1",),
-    b"te": (b"trailers",),
     b"upgrade-insecure-requests": (b"1",),
     b"x-requested-with": (b"XMLHttpRequest",),
     b"accept-charset": (),
@@ -604,7 +634,9 @@ cdef _add_name(bytes text, tuple values):
     cdef Name *name = &_names[_names_count]
     cdef unsigned int slot
     cdef Py_ssize_t place
-    assert _names_count < NAMES_MAX and 2 <= len(text) <= NAME_MAX_BYTES and len(values) <= PAIRS_MAX
+    cdef Pair *pair = &name.pairs[0]
+    cdef bytes line = text + b":"
+    assert _names_count < NAMES_MAX and NAME_MIN_BYTES <= len(text) <= NAME_MAX_BYTES and len(values) <= PAIRS_MAX
     memset(name, 0, sizeof(Name))
     name.object = _own(text)
     name.size = len(text)
@@ -613,11 +645,12 @@ cdef _add_name(bytes text, tuple values):
         name.lower[place] = text[place]
         name.letters[place] = 0x20 if text[place:place + 1].isalpha() else 0
     for value in values:
-        name.pairs[name.pairs_count].object = _own((text, value))
-        name.pairs[name.pairs_count].value = PyBytes_AS_STRING(value)
-        name.pairs[name.pairs_count].size = len(value)
-        name.pairs_count += 1
-    slot = _slot(name.lower, name.size)
+        pair.object = _own((text, value))
+        pair.value = <const unsigned char *> PyBytes_AS_STRING(value)
+        pair.size = len(value)
+        name.sizes |= <unsigned long long> 1 << (pair.size & 63)
+        pair += 1
+    slot = addax_hash(<const unsigned char *> PyBytes_AS_STRING(line), name.size)
     while _slots[slot] >= 0:
         slot = (slot + 1) % SLOTS_COUNT
     _slots[slot] = <short> _names_count
