@@ -10,12 +10,15 @@ from addax.config.formatters import (
     JsonFormatter,
     TemplateAccessFormatter,
 )
+from addax.observe.handler import AccessHandler, ServerHandler
 
 __all__ = [
     "TRACE_LOG_LEVEL",
     "AccessFormatter",
+    "AccessHandler",
     "ColourizedFormatter",
     "DefaultFormatter",
     "JsonFormatter",
+    "ServerHandler",
     "TemplateAccessFormatter",
 ]

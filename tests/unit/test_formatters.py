@@ -522,9 +522,11 @@ def test_public_names() -> None:
     assert set(addax.logging.__all__) == {
         "TRACE_LOG_LEVEL",
         "AccessFormatter",
+        "AccessHandler",
         "ColourizedFormatter",
         "DefaultFormatter",
         "JsonFormatter",
+        "ServerHandler",
         "TemplateAccessFormatter",
     }
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 from addax.observe.access import Heads
 from addax.observe.atoms import STATUS_PHRASES, Template, access_args
 from addax.observe.escape import unescape
+from addax.observe.line import LineMaker
 
 #: Below DEBUG: every ASGI message.
 TRACE_LOG_LEVEL = 5
@@ -38,6 +39,10 @@ class _Paint:
 
 
 _bold = _Paint(1)
+
+
+#: What ``AccessFormatter`` can make without a record.
+DIRECT_FORMAT = '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s'
 
 
 class ColourizedFormatter(logging.Formatter):
@@ -85,16 +90,17 @@ class ColourizedFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Called by ``logging.Formatter.format``. The record itself is left as it was, other handlers get it too."""
         copy = _copy_record(record)
-        name = record.levelname
-        padding = " " * (8 - len(name))
         if self.use_colors:
-            name = self.color_level_name(name, record.levelno)
             color_message = record.__dict__.get("color_message")
             if color_message is not None:
                 copy.msg = color_message
                 copy.message = copy.getMessage()
-        copy.__dict__["levelprefix"] = f"{name}:{padding}"
+        copy.__dict__["levelprefix"] = self._level_prefix(record.levelname, record.levelno)
         return super().formatMessage(copy)
+
+    def _level_prefix(self, name: str, level_no: int) -> str:
+        padding = " " * (8 - len(name))
+        return f"{self.color_level_name(name, level_no) if self.use_colors else name}:{padding}"
 
 
 class DefaultFormatter(ColourizedFormatter):
@@ -120,6 +126,27 @@ class AccessFormatter(ColourizedFormatter):
         4: _Paint(31),
         5: _Paint(91),
     }
+
+    #: The last result of ``line_maker``, and what it was made for.
+    _made: tuple[tuple[str, str], LineMaker] | None = None
+
+    def line_maker(self, terminator: str) -> LineMaker | None:
+        """What makes the same lines as ``format`` without a record; None if this formatter needs one.
+
+        Args:
+            terminator: put after each line.
+        """
+        style = self._style
+        # A subclass may override anything; other fields need a record.
+        if type(self) is not AccessFormatter or type(style) is not logging.PercentStyle or style._fmt != DIRECT_FORMAT:
+            return None
+        prefix = self._level_prefix(logging.getLevelName(logging.INFO), logging.INFO)
+        made = self._made
+        if made is None or made[0] != (prefix, terminator):
+            start, end = f"{_bold('|') if self.use_colors else '|'}".split("|")
+            maker = LineMaker(f"{prefix} ", f' - "{start}', f'{end}" ', self.get_status_code, terminator)
+            made = self._made = ((prefix, terminator), maker)
+        return made[1]
 
     def get_status_code(self, status_code: int) -> str:
         """Number and phrase, painted if colours are on."""

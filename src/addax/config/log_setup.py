@@ -55,8 +55,8 @@ LOGGING_CONFIG: dict[str, Any] = {
         },
     },
     "handlers": {
-        "default": {"class": "logging.StreamHandler", "formatter": "default", "stream": "ext://sys.stderr"},
-        "access": {"class": "logging.StreamHandler", "formatter": "access", "stream": "ext://sys.stdout"},
+        "default": {"class": "addax.logging.ServerHandler", "formatter": "default", "stream": "ext://sys.stderr"},
+        "access": {"class": "addax.logging.AccessHandler", "formatter": "access", "stream": "ext://sys.stdout"},
     },
     "loggers": {
         "addax": {"handlers": ["default"], "level": "INFO", "propagate": False},

@@ -1,7 +1,12 @@
-"""One logging record for each finished request.
+"""One line, or one logging record, for each finished request.
 
-Called by ``asgi.http_cycle`` when a response has ended or was broken off. Which line is made of the record is up to
-the formatter of the handler that gets it (``config.formatters``), so that users' own handlers and formatters work.
+Called by ``http1.connection`` when a response has ended or was broken off. There are three ways, and ``AccessLog``
+looks which one the logging configuration allows:
+
+1. The built-in handler alone, with a formatter that can do without a record: ``observe.line`` makes the line, and it
+   waits in the handler's batch (``observe.batch``).
+2. The built-in handler alone, with any other formatter: a record is made and formatted, and the line waits as above.
+3. Anything else (users' handlers, filters ...): a record is made and handed to ``logging``.
 
 The record's message and its five arguments are the ones that formatters written for uvicorn rely on. What they leave
 out (duration, bytes, request id ...) is in the record's attributes, see ``AccessLog.record``.
@@ -12,21 +17,25 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
+from types import FunctionType
 from typing import Any, Protocol
-from urllib.parse import quote
 
+from addax.core import clock
 from addax.core.types import Headers
-from addax.observe.escape import escape, escape_text, escape_url
+from addax.observe.batch import BatchWriter
+from addax.observe.escape import escape, escape_path, escape_text, escape_url
+from addax.observe.handler import AccessHandler
+from addax.observe.line import LineMaker, client_text, logged_status
 
 #: ``client_addr, method, path?query, http_version, status``.
 MESSAGE = '%s - "%s %s HTTP/%s" %d'
 
-#: Stands in for the status of a response that never began: the client left first (nginx's number for it) ...
-STATUS_CLIENT_LEFT = 499
-#: ... or the server broke it off (nginx's number again).
-STATUS_NO_RESPONSE = 444
+#: How long a line may wait for others to be written with, in seconds ...
+DELAY_S = 0.1
+#: ... and how long where somebody is looking at a terminal.
+TERMINAL_DELAY_S = 0.01
 
 #: The attributes that ``AccessLog.record`` adds to a record, besides ``heads``.
 ACCESS_FIELDS = (
@@ -48,8 +57,19 @@ ACCESS_FIELDS = (
 )
 
 _WANTED_FIELDS = frozenset({b"user-agent", b"referer", b"x-request-id"})
-_is_plain_path = re.compile(r"[A-Za-z0-9/_.~-]*").fullmatch
 _is_request_id = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}").fullmatch
+
+_INFO: int = logging.INFO
+
+_LOGGING = vars(logging)
+#: What a record passes on its way to the built-in handler: where each method is, and its name.
+_ON_THE_WAY = (
+    (vars(logging.Logger), "makeRecord"),
+    (vars(logging.Logger), "handle"),
+    (vars(logging.Logger), "callHandlers"),
+    (vars(logging.Handler), "handle"),
+    (vars(logging.Handler), "format"),
+)
 
 _error_logger = logging.getLogger("addax.error")
 
@@ -61,7 +81,7 @@ class Exchange(Protocol):
     """
 
     @property
-    def scope(self) -> Mapping[str, Any]:
+    def scope(self) -> dict[str, Any]:
         """The ASGI ``http`` scope, after proxy headers were applied."""
 
     @property
@@ -90,7 +110,7 @@ class Exchange(Protocol):
 
     @property
     def ended_at(self) -> float:
-        """When the response ended."""
+        """When the response ended; 0.0: just now, so that nobody asks the clock for a line that does not tell."""
 
     @property
     def outcome(self) -> str:
@@ -118,17 +138,51 @@ class Heads:
 
 
 class AccessLog:
-    """Makes the access records of one worker.
+    """Makes the access lines and records of one worker.
+
+    Changes of the logging configuration while the worker runs are noticed: handlers and filters that are added or
+    removed (``Logger.addHandler``, ``dictConfig`` ...) at the next line; anything else (levels, another formatter, a
+    list of handlers put in the place of the old one) at the first line after those that wait, ``DELAY_S`` later at the
+    latest.
 
     Args:
         logger: the name of the logger that gets them.
+        call_later: the event loop's; called with a delay in seconds and a function. None: no line waits for others.
     """
 
-    def __init__(self, logger: str = "addax.access") -> None:
+    __slots__ = (
+        "_batch",
+        "_call_later",
+        "_formatter",
+        "_handler",
+        "_handler_filters",
+        "_handlers",
+        "_id_count",
+        "_id_prefix",
+        "_is_timer_set",
+        "_line_maker",
+        "_logger",
+        "_logger_filters",
+    )
+
+    def __init__(
+        self, logger: str = "addax.access", call_later: Callable[[float, Callable[[], None]], Any] | None = None
+    ) -> None:
         self._logger = logging.getLogger(logger)
+        self._call_later = call_later
         # The random part keeps the ids of several workers and of several runs apart.
         self._id_prefix = secrets.token_hex(6)
         self._id_count = count(1)
+        #: The handler whose batch gets the lines; None: records go to the logger.
+        self._handler: AccessHandler | None = None
+        self._batch: BatchWriter | None = None
+        self._formatter: logging.Formatter | None = None
+        #: Makes the lines; None: the formatter does.
+        self._line_maker: LineMaker | None = None
+        self._handlers: list[logging.Handler] = []
+        self._logger_filters: list[Any] = []
+        self._handler_filters: list[Any] = []
+        self._is_timer_set = False
 
     def is_enabled(self) -> bool:
         """Whether anybody would see the records. Ask once, when the worker starts; handlers added later are missed."""
@@ -150,26 +204,119 @@ class AccessLog:
         - ``bytes_sent``, ``bytes_received``: of the bodies
         - ``heads``: a ``Heads``
         """
-        if not self._logger.isEnabledFor(logging.INFO):
-            return
         try:
-            self._logger.handle(self._make_record(exchange))
+            # The second test costs next to nothing, the full one as much as a line: so that is made once for a batch.
+            if not (self._is_timer_set and self._is_unchanged()):
+                if not self._logger.isEnabledFor(_INFO):
+                    return
+                self._find_way()
+            batch = self._batch
+            if batch is None:
+                self._logger.handle(self._make_record(exchange))
+                return
+            maker = self._line_maker
+            if maker is not None:
+                batch.add(maker.make(exchange.scope, exchange.status, exchange.outcome))
+            else:
+                self._add_formatted(batch, self._make_record(exchange))
+            if not self._is_timer_set:
+                self._set_timer()
         except Exception:
             # An application may have put anything into the scope; its connection must not pay for it.
             _error_logger.exception("A line of the access log could not be written")
 
+    def flush(self) -> None:
+        """Write the lines that wait."""
+        if self._batch is not None:
+            self._batch.flush()
+
+    def close(self) -> None:
+        """Write the lines that wait, and let none wait from now on: the event loop may end."""
+        self._call_later = None
+        self.flush()
+
+    # ---- which way
+
+    def _find_way(self) -> None:
+        handler = self._only_handler()
+        self._handlers = self._logger.handlers
+        self._logger_filters = self._logger.filters
+        self._handler_filters = [] if handler is None else handler.filters
+        formatter = None if handler is None else handler.formatter
+        if handler is not self._handler or formatter is not self._formatter:
+            # What waits was made for the way before.
+            self.flush()
+        self._handler = handler
+        self._formatter = formatter
+        self._batch = None if handler is None else handler.batch
+        make_line_maker = getattr(formatter, "line_maker", None)
+        if handler is None or make_line_maker is None or logging.getLogRecordFactory() is not logging.LogRecord:
+            self._line_maker = None
+        else:
+            self._line_maker = make_line_maker(handler.terminator)
+
+    def _only_handler(self) -> AccessHandler | None:
+        """The built-in handler, if nobody else sees the records, nor could change or stop them."""
+        logger = self._logger
+        handlers = logger.handlers
+        if len(handlers) != 1 or type(handlers[0]) is not AccessHandler:
+            return None
+        handler = handlers[0]
+        if logger.propagate and logger.parent is not None:
+            return None
+        if logger.filters or handler.filters or handler.level > _INFO or handler.formatter is None:
+            return None
+        # Libraries that collect logs put themselves into these methods.
+        return handler if type(logger) is logging.Logger and _is_way_free() else None
+
+    def _is_unchanged(self) -> bool:
+        """Whether the handlers and filters are as ``_find_way`` has found them."""
+        # The lists themselves, which the methods of loggers and handlers change in place.
+        handlers = self._handlers
+        return (
+            len(handlers) == 1
+            and handlers[0] is self._handler
+            and not self._logger_filters
+            and not self._handler_filters
+        )
+
+    # ---- lines that wait
+
+    def _add_formatted(self, batch: BatchWriter, record: logging.LogRecord) -> None:
+        handler = self._handler
+        assert handler is not None
+        try:
+            line = handler.format(record) + handler.terminator
+        except Exception:
+            handler.handleError(record)
+        else:
+            batch.add(line)
+
+    def _set_timer(self) -> None:
+        """Once for all lines that come until it fires."""
+        call_later = self._call_later
+        if call_later is None:
+            self.flush()
+            return
+        assert self._handler is not None
+        call_later(TERMINAL_DELAY_S if self._handler.is_terminal() else DELAY_S, self._timer_fired)
+        self._is_timer_set = True
+
+    def _timer_fired(self) -> None:
+        self._is_timer_set = False
+        self.flush()
+
+    # ---- records
+
     def _make_record(self, exchange: Exchange) -> logging.LogRecord:
         scope = exchange.scope
         fields = _find_wanted(scope["headers"])
-        client = scope.get("client")
-        client_addr = f"{escape_text(client[0])}:{client[1]}" if client else ""
+        client_addr = client_text(scope.get("client"))
         method = escape_text(scope["method"])
-        path = scope["path"]
-        if not _is_plain_path(path):
-            path = quote(path, errors="surrogatepass")
+        path = escape_path(scope["path"])
         query = escape_url(scope["query_string"])
         version = scope["http_version"]
-        status = exchange.status or (STATUS_CLIENT_LEFT if exchange.outcome == "disconnected" else STATUS_NO_RESPONSE)
+        status = logged_status(exchange.status, exchange.outcome)
         # makeRecord rather than info(): the caller's place in the source is always this one, and finding it out by
         # walking the stack costs more than all the rest.
         record = self._logger.makeRecord(
@@ -195,7 +342,7 @@ class AccessLog:
                 "http_version": version,
                 "status": status,
                 "outcome": exchange.outcome,
-                "duration_s": exchange.ended_at - started_at,
+                "duration_s": (exchange.ended_at or clock.now()) - started_at,
                 "ttfb_s": first_byte_at - started_at if first_byte_at else None,
                 "bytes_sent": exchange.bytes_sent,
                 "bytes_received": exchange.bytes_received,
@@ -229,3 +376,13 @@ def _response_request_id(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None
         if len(name) == 12 and name.lower() == b"x-request-id" and _is_request_id(value):
             return bytes(value)
     return None
+
+
+def _is_way_free() -> bool:
+    """Whether all methods that a record passes on its way to the built-in handler are those of ``logging``."""
+    for owner, name in _ON_THE_WAY:
+        method = owner.get(name)
+        # Wrappers imitate names, and some imitate every attribute; the type cannot be imitated.
+        if type(method) is not FunctionType or method.__globals__ is not _LOGGING:
+            return False
+    return True

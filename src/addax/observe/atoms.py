@@ -19,8 +19,9 @@ from typing import Any
 
 from addax.core.errors import ConfigError
 from addax.core.status import PHRASES
-from addax.observe.access import STATUS_CLIENT_LEFT, STATUS_NO_RESPONSE, Heads
+from addax.observe.access import Heads
 from addax.observe.escape import escape, escape_text
+from addax.observe.line import STATUS_CLIENT_LEFT, STATUS_NO_RESPONSE
 
 #: Formats that have a name. The names ``uvicorn`` and ``json`` are formatters of their own, see ``config.formatters``.
 NAMED_TEMPLATES: dict[str, str] = {

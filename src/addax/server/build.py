@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 
 from addax.asgi.proxy_headers import ProxyRules
 from addax.asgi.service import Service
@@ -43,6 +45,7 @@ class Assembly:
         _, parser = resolve("--http", settings.http, PARSERS)
         self.wheel = Wheel(loop)
         self.defaults = DefaultFields(settings.http1)
+        self.access = _make_access_log(settings.log, loop)
         self.service = Service(
             app=app,
             settings=settings.http1,
@@ -50,7 +53,7 @@ class Assembly:
             parser=parser,
             state=state,
             lifespan_state=lifespan_state,
-            access=_make_access_log(settings.log),
+            access=self.access,
             proxy=ProxyRules(settings.proxy) if settings.proxy.enabled else None,
         )
         try:
@@ -63,14 +66,22 @@ class Assembly:
         """Make the protocol of one accepted connection."""
         return Stream(self.service, self.defaults, self.wheel)
 
+    def flush_access_log(self) -> None:
+        """Write the access lines that wait."""
+        if self.access is not None:
+            self.access.flush()
+
     def close(self) -> None:
-        """Stop the clock work; no connection is left."""
+        """Stop the clock work; no connection is left. The access log is complete."""
         self.wheel.close()
+        if self.access is not None:
+            self.access.close()
 
 
-def _make_access_log(settings: LogSettings) -> AccessLog | None:
+def _make_access_log(settings: LogSettings, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
     # Asked once: with nobody to read them, not even the times of a request are taken.
     if not settings.access_log:
         return None
-    log = AccessLog()
+    # In a context of its own: the first line of a batch is not to keep the context of its request alive.
+    log = AccessLog(call_later=functools.partial(loop.call_later, context=contextvars.copy_context()))
     return log if log.is_enabled() else None

@@ -298,6 +298,7 @@ class Server(EmbeddableServer):
         Args:
             sockets: what ``startup`` was called with; they are closed.
         """
+        self._flush_access_log()
         logger.info("Shutting down")
         self.server_state.shutdown.set()
         worker = self._settings.worker
@@ -307,6 +308,7 @@ class Server(EmbeddableServer):
             await drain.run()
         finally:
             self._close_listeners()
+            self._flush_access_log()
             if self.lifespan is not None:
                 await self.lifespan.shutdown()
 
@@ -315,6 +317,11 @@ class Server(EmbeddableServer):
         if listener is not None and assembly is not None:
             listener.remove_file()
             await accepting.close_servers(self.servers, listener.sockets, assembly.make_protocol)
+
+    def _flush_access_log(self) -> None:
+        # What the server says next is to stand below the requests that were answered before.
+        if self._assembly is not None:
+            self._assembly.flush_access_log()
 
     def _close_listeners(self) -> None:
         for server in self.servers:
