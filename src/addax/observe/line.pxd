@@ -1,6 +1,9 @@
 cimport cython
 
+from addax.observe.escape cimport escape_path, escape_text, escape_url
+
 cdef frozenset _METHODS
+cdef int _STATUS_COUNT
 
 cpdef str client_text(object client)
 
@@ -13,12 +16,12 @@ cdef class LineMaker:
     cdef object _status_text
     cdef str _terminator
     cdef dict _beginnings
-    cdef dict _endings
     cdef object _client
     cdef str _beginning
+    cdef list _endings
 
-    @cython.locals(ending=str, beginning=str, path=str)
-    cpdef str make(self, dict scope, object status, str outcome)
+    @cython.locals(beginning=str, method=str, path=str, ending=str)
+    cpdef str make(self, dict scope, int status, str outcome)
     @cython.locals(beginning=str)
     cdef str _find_beginning(self, client)
-    cdef str _make_ending(self, status)
+    cdef str _make_ending(self, version, int status)

@@ -16,10 +16,13 @@ STATUS_CLIENT_LEFT = 499
 #: ... or the server broke it off (nginx's number again).
 STATUS_NO_RESPONSE = 444
 
-#: Clients and statuses whose text is remembered; when there are as many, all are forgotten.
+#: Clients whose text is remembered; when there are as many, all are forgotten.
 REMEMBERED_MAX_COUNT = 1024
 #: What is longer is not remembered: names of clients may come from a proxy's field.
 _BEGINNING_MAX_CHARS = 128
+
+#: HTTP's statuses have three digits.
+_STATUS_COUNT = 1000
 
 #: There is nothing to escape in these.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY"})
@@ -65,32 +68,37 @@ class LineMaker:
         self._end = end
         self._status_text = status_text
         self._terminator = terminator
-        #: Everything before the method, by client, and after the HTTP version, by status.
+        #: Everything before the method, by client; the last client and its beginning.
         self._beginnings: dict[Any, str] = {}
-        self._endings: dict[int, str] = {}
-        #: The last client and its beginning.
         self._client: Any = None
         self._beginning = f"{prefix}{start}"
+        #: Everything behind the path, by status, of HTTP/1.1.
+        self._endings: list[str | None] = [None] * _STATUS_COUNT
 
     def make(self, scope: dict[str, Any], status: int, outcome: str) -> str:
         """The line, its end included, of an exchange that has ended; as ``observe.access.Exchange`` has these."""
-        if not status:
-            status = logged_status(status, outcome)
-        ending = self._endings.get(status)
-        if ending is None:
-            ending = self._make_ending(status)
         # All requests of a connection have the same tuple in their scopes, unless a proxy or the application tells
         # another.
         client = scope.get("client")
         beginning = self._beginning if client is self._client else self._find_beginning(client)
         method = scope["method"]
-        if method not in _METHODS:
+        if method != "GET" and method not in _METHODS:
             method = escape_text(method)
         path = escape_path(scope["path"])
         query = scope["query_string"]
         if query:
             path = f"{path}?{escape_url(query)}"
-        return f"{beginning}{method} {path} HTTP/{scope['http_version']}{ending}"
+        if not status:
+            status = logged_status(status, outcome)
+        version = scope["http_version"]
+        if version != "1.1" or status < 0 or status >= _STATUS_COUNT:
+            ending = self._make_ending(version, status)
+        else:
+            known = self._endings[status]
+            if known is None:
+                known = self._endings[status] = self._make_ending(version, status)
+            ending = known
+        return f"{beginning}{method} {path}{ending}"
 
     def _find_beginning(self, client: Any) -> str:
         if type(client) is not tuple or len(client) != 2 or type(client[0]) is not str or type(client[1]) is not int:
@@ -107,8 +115,5 @@ class LineMaker:
         self._beginning = beginning
         return beginning
 
-    def _make_ending(self, status: Any) -> str:
-        ending = f"{self._end}{self._status_text(int(status))}{self._terminator}"
-        if len(self._endings) < REMEMBERED_MAX_COUNT:
-            self._endings[status] = ending
-        return ending
+    def _make_ending(self, version: Any, status: int) -> str:
+        return f" HTTP/{version}{self._end}{self._status_text(int(status))}{self._terminator}"
