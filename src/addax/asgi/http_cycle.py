@@ -29,7 +29,7 @@ from addax.asgi.phases import (
 )
 from addax.asgi.ready import SENT, Received
 from addax.asgi.sinks import ResponseSink
-from addax.core import clock
+from addax.core.clock import now
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 from addax.core.types import Headers, Message
 
@@ -39,6 +39,10 @@ _EXPECTED_IN = {
     EXPECT_TRAILERS: "http.response.trailers",
     ENDED: "nothing more: the response is complete",
 }
+
+
+#: Of a response that has not begun; never changed.
+_NO_FIELDS: Headers = []
 
 
 class HttpExchange:
@@ -59,11 +63,12 @@ class HttpExchange:
     def __init__(self, scope: dict[str, Any]) -> None:
         self.scope = scope
         self.status = 0
-        self.response_headers: Headers = []
+        self.response_headers: Headers = _NO_FIELDS
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.started_at = clock.now()
+        self.started_at = now()
         self.first_byte_at = 0.0
+        #: Stays 0.0: the access log is told at once, and asks the clock itself if its line tells the time.
         self.ended_at = 0.0
         self.outcome = "completed"
 
@@ -71,7 +76,7 @@ class HttpExchange:
         """So many bytes of the body are on their way."""
         self.bytes_sent += count
         if self.first_byte_at == 0.0:
-            self.first_byte_at = clock.now()
+            self.first_byte_at = now()
 
 
 class HttpCycle:
@@ -186,7 +191,6 @@ class HttpCycle:
         self.body_size = 0
         if self.exchange is not None:
             self.exchange.outcome = outcome
-            self.exchange.ended_at = clock.now()
         if self._waiters is not None:
             self._wake()
 
