@@ -9,37 +9,35 @@ import logging
 import logging.handlers
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from addax.asgi.http_cycle import HttpExchange
 from addax.config.formatters import AccessFormatter, JsonFormatter, TemplateAccessFormatter
+from addax.core import clock
 from addax.observe.access import ACCESS_FIELDS, MESSAGE, AccessLog, Exchange, Heads
 from addax.observe.escape import escape, escape_text, escape_url, unescape
 
 LOGGER = "addax.test.access"
 
 
-@dataclass
-class Request:
-    """Fills ``Exchange``."""
+_: type[Exchange] = HttpExchange
 
-    scope: dict[str, Any]
-    status: int = 200
-    response_headers: list[tuple[bytes, bytes]] = field(default_factory=lambda: [(b"content-type", b"text/plain")])
-    bytes_sent: int = 12
-    bytes_received: int = 3
-    started_at: float = 100.0
-    first_byte_at: float = 100.25
-    ended_at: float = 100.5
-    outcome: str = "completed"
-
-
-_: type[Exchange] = Request
+#: What an exchange has noted unless a test says otherwise.
+NOTED: dict[str, Any] = {
+    "status": 200,
+    "response_headers": [(b"content-type", b"text/plain")],
+    "bytes_sent": 12,
+    "bytes_received": 3,
+    "started_at": 100.0,
+    "first_byte_at": 100.25,
+    "ended_at": 100.5,
+    "outcome": "completed",
+}
 
 
-def make_request(headers: list[tuple[bytes, bytes]] | None = None, **changes: Any) -> Request:
+def make_request(headers: list[tuple[bytes, bytes]] | None = None, **changes: Any) -> HttpExchange:
     scope = {
         "type": "http",
         "method": "GET",
@@ -50,9 +48,12 @@ def make_request(headers: list[tuple[bytes, bytes]] | None = None, **changes: An
         "client": ("127.0.0.1", 40524),
         "headers": headers or [],
     }
-    fields = {name: changes.pop(name) for name in list(changes) if name in Request.__dataclass_fields__}
+    noted = {name: changes.pop(name, value) for name, value in NOTED.items()}
     scope.update(changes)
-    return Request(scope, **fields)
+    exchange = HttpExchange(scope)
+    for name, value in noted.items():
+        setattr(exchange, name, value)
+    return exchange
 
 
 class Keeper(logging.Handler):
@@ -81,7 +82,7 @@ def keeper() -> Iterator[Keeper]:
     logger.disabled = False
 
 
-def record_of(keeper: Keeper, request: Request) -> logging.LogRecord:
+def record_of(keeper: Keeper, request: HttpExchange) -> logging.LogRecord:
     AccessLog(LOGGER).record(request)
     return keeper.records[-1]
 
@@ -133,6 +134,12 @@ def test_record_of_a_response_that_never_began_has_a_number(keeper: Keeper, outc
     assert record.__dict__["ttfb_s"] is None
     assert record.__dict__["outcome"] == outcome
     json.loads(JsonFormatter().format(record))
+
+
+def test_record_of_a_response_that_has_just_ended_asks_the_clock(keeper: Keeper) -> None:
+    before = clock.now()
+    record = record_of(keeper, make_request(started_at=before, ended_at=0.0))
+    assert 0 <= record.__dict__["duration_s"] <= clock.now() - before
 
 
 def test_record_keeps_the_first_of_repeated_fields(keeper: Keeper) -> None:

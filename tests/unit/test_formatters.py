@@ -13,12 +13,12 @@ import queue
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import addax.logging
+from addax.asgi.http_cycle import HttpExchange
 from addax.config.formatters import (
     TRACE_LOG_LEVEL,
     AccessFormatter,
@@ -87,7 +87,10 @@ def make_access_record(
     handler = logging.NullHandler()
     handler.handle = records.append  # type: ignore[assignment, method-assign]
     logger.handlers, logger.level, logger.propagate = [handler], logging.INFO, False
-    AccessLog("addax.test.formatters").record(SimpleNamespace(**exchange))
+    noted = HttpExchange(exchange.pop("scope"))
+    for name, value in exchange.items():
+        setattr(noted, name, value)
+    AccessLog("addax.test.formatters").record(noted)
     return records[0]
 
 

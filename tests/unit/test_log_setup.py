@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+from addax.asgi.http_cycle import HttpExchange
 from addax.config import log_setup
 from addax.config.formatters import AccessFormatter, DefaultFormatter, JsonFormatter, TemplateAccessFormatter
 from addax.config.log_setup import LOG_LEVELS, LOGGING_CONFIG, TRACE_LOG_LEVEL, configure_logging
@@ -45,8 +46,8 @@ def formatter_of(name: str) -> Any:
 
 
 def log_exchange() -> None:
-    exchange = SimpleNamespace(
-        scope={
+    exchange = HttpExchange(
+        {
             "method": "GET",
             "path": "/a",
             "query_string": b"",
@@ -54,16 +55,11 @@ def log_exchange() -> None:
             "scheme": "http",
             "client": ("127.0.0.1", 40524),
             "headers": [],
-        },
-        status=200,
-        response_headers=[],
-        bytes_sent=2,
-        bytes_received=0,
-        started_at=1.0,
-        first_byte_at=1.0,
-        ended_at=1.0,
-        outcome="completed",
+        }
     )
+    exchange.status = 200
+    exchange.bytes_sent = 2
+    exchange.started_at = exchange.first_byte_at = exchange.ended_at = 1.0
     log = AccessLog()
     if log.is_enabled():
         log.record(exchange)

@@ -233,6 +233,7 @@ class AccessLog:
     def close(self) -> None:
         """Write the lines that wait, and let none wait from now on: the event loop may end."""
         self._call_later = None
+        self._is_timer_set = False
         self.flush()
 
     # ---- which way
