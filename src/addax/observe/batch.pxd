@@ -8,6 +8,7 @@ cdef class BatchWriter:
     cdef Py_ssize_t _size
     cdef Py_ssize_t _size_max
     cdef bytes _rest
+    cdef Py_ssize_t _rest_start
     cdef bint _is_writing
     cdef bint _has_failed
     cdef object _stream
@@ -20,4 +21,6 @@ cdef class BatchWriter:
     cpdef flush(self)
     cdef _write_waiting(self)
     cdef _write(self, str text)
+    @cython.locals(rest=bytes, start=Py_ssize_t, end=Py_ssize_t)
     cdef _write_piece(self)
+    cdef _drop_rest(self)

@@ -53,6 +53,7 @@ class BatchWriter:
         "_lines",
         "_piece_max",
         "_rest",
+        "_rest_start",
         "_size",
         "_size_max",
         "_stream",
@@ -64,8 +65,9 @@ class BatchWriter:
         self._lines: list[str] = []
         self._size = 0
         self._size_max = BATCH_MAX_CHARS
-        #: Bytes of lines that were taken and could not be written to their end.
+        #: Bytes of lines that were taken, and how many of them have been written.
         self._rest = b""
+        self._rest_start = 0
         self._is_writing = False
         self._has_failed = False
         self._stream: Any = None
@@ -109,7 +111,7 @@ class BatchWriter:
         """Drop what waits: it belongs to the process that this one was forked from, which will write it."""
         self._lines.clear()
         self._size = 0
-        self._rest = b""
+        self._drop_rest()
         self._is_writing = False
 
     def _write_waiting(self) -> None:
@@ -122,7 +124,7 @@ class BatchWriter:
             try:
                 self._write(text)
             except Exception:
-                self._rest = b""
+                self._drop_rest()
                 self._report(count)
             else:
                 self._has_failed = False
@@ -140,21 +142,28 @@ class BatchWriter:
             stream.flush()
             return
         try:
-            self._rest += text.encode(self._encoding, self._errors)
+            data = text.encode(self._encoding, self._errors)
         except UnicodeEncodeError:
-            self._rest += text.encode(self._encoding, "backslashreplace")
+            data = text.encode(self._encoding, "backslashreplace")
+        self._rest = self._rest + data if self._rest else data
         # Somebody may have printed to the same stream before.
         self._flush_stream()
-        while self._rest:
+        while self._rest_start < len(self._rest):
             self._write_piece()
+        self._drop_rest()
+
+    def _drop_rest(self) -> None:
+        self._rest = b""
+        self._rest_start = 0
 
     def _write_piece(self) -> None:
         rest = self._rest
-        if len(rest) <= self._piece_max:
-            piece = rest
-        else:
-            end = rest.rfind(b"\n", 0, self._piece_max) + 1
-            piece = rest[: end or self._piece_max]
+        start = self._rest_start
+        end = start + self._piece_max
+        if end < len(rest):
+            # As many whole lines as there are; of a line that is too long, as much as fits.
+            end = rest.rfind(b"\n", start, end) + 1 or end
+        piece = rest[start:end]
         try:
             # Interrupted by a signal, it goes on by itself (PEP 475). A handler of the signal that raises leaves the
             # rest to the next flush.
@@ -162,7 +171,7 @@ class BatchWriter:
         except BlockingIOError:
             self._wait_writable()
         else:
-            self._rest = rest[count:]
+            self._rest_start = start + count
 
     def _flush_stream(self) -> None:
         while True:
