@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from importlib.util import find_spec
 from typing import Any
 
 import click
 
+from addax._pure import is_compiled
 from addax._version import __version__
 from addax.config.checks import as_flag, check, misspelt_variables, read_environment, respell
 from addax.config.kinds import Boolean, Choice, LogLevel
@@ -113,12 +113,13 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 def version_line() -> str:
-    """Version, interpreter, system, and what ``auto`` stands for here."""
+    """Version, interpreter, system, what ``auto`` stands for here, and which variant of addax runs."""
     loop = _auto_choice("--loop", registry.LOOPS)
     parser = _auto_choice("--http", registry.PARSERS)
+    variant = "compiled" if is_compiled() else "pure Python"
     return (
         f"Running addax {__version__} with {platform.python_implementation()} {platform.python_version()} on "
-        f"{platform.system()} (loop: {loop}, parser: {parser}, {_build()})"
+        f"{platform.system()} (loop: {loop}, parser: {parser}, {variant})"
     )
 
 
@@ -127,12 +128,6 @@ def _auto_choice(option: str, table: dict[str, str]) -> str:
         return registry.resolve(option, "auto", table)[0]
     except ConfigError:
         return "none"
-
-
-def _build() -> str:
-    spec = find_spec("addax.asgi.http_cycle")
-    is_python = spec is None or spec.origin is None or spec.origin.endswith((".py", ".pyc"))
-    return "pure Python" if is_python else "compiled"
 
 
 def _given(ctx: click.Context) -> tuple[dict[str, Any], set[str]]:
@@ -194,7 +189,7 @@ main = _Command(
             is_eager=True,
             expose_value=False,
             callback=_print_version,
-            help="Show the version, the interpreter, and the loop and parser that auto stands for.",
+            help="Show the version, the interpreter, the loop and parser of auto, and whether addax is compiled.",
         ),
     ],
     help=_HELP,

@@ -8,7 +8,6 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -221,9 +220,13 @@ def test_version_tells_what_auto_stands_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.output.startswith(f"Running addax {addax.__version__} with ")
     assert "parser: " in result.output
     monkeypatch.setattr(registry, "LOOPS", {"uvloop": "nomod:x"})
-    monkeypatch.setattr(cli, "find_spec", lambda name: ModuleSpec(name, None, origin="/x/http_cycle.cpython-311.so"))
     assert "(loop: none, parser: " in cli.version_line()
-    assert cli.version_line().endswith(", compiled)")
+
+
+@pytest.mark.parametrize(("compiled", "words"), [(True, "compiled"), (False, "pure Python")])
+def test_version_tells_which_variant_runs(compiled: bool, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "is_compiled", lambda: compiled)
+    assert call("--version").output.endswith(f", {words})\n")
 
 
 def test_module_runs_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 #: Whatever is not named here is the edge.
 FLOORS = {
+    "_pure": 0,
     "_version": 0,
     "core": 0,
     "asgi": 1,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from addax._pure import PURE_VARIABLE
 from addax._version import __version__
 from addax.config.kinds import Choice, Whole
 from addax.config.options import APP_VARIABLE, BY_NAME, ENV_PREFIX, OPTIONS
@@ -140,7 +141,7 @@ def misspelt_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     Returns:
         Pairs: the variable as it is set, and the nearest one that exists.
     """
-    known = [option.variable for option in OPTIONS if option.variable] + [APP_VARIABLE]
+    known = [option.variable for option in OPTIONS if option.variable] + [APP_VARIABLE, PURE_VARIABLE]
     found: list[tuple[str, str]] = []
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX) and name not in known:
