@@ -30,16 +30,32 @@ create_venv() {
     "$1" -m pip --python "$2/bin/python" install --quiet pip
 }
 
-# prepare_venv INTERPRETER DIRECTORY REQUIREMENT: afterwards DIRECTORY/bin/python can import what REQUIREMENT names.
-# A stamp file makes the second run quick: nothing is installed again until pyproject.toml changes.
+# is_pure: whether plain Python was asked for, with ADDAX_PURE as addax reads it.
+is_pure() {
+    [ "${ADDAX_PURE:-0}" != 0 ]
+}
+
+# prepare_venv INTERPRETER DIRECTORY REQUIREMENT: afterwards DIRECTORY/bin/python can import what REQUIREMENT names, and
+# the compiled modules are those of the sources as they are now. A stamp file makes the second run quick: nothing is
+# installed again until pyproject.toml changes; compile_in_place.py has a note of its own.
 prepare_venv() {
     stamp="$2/addax-installed"
     wanted="$3 $(cksum <pyproject.toml)"
-    if "$2/bin/python" -c "" 2>/dev/null && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-        return 0
+    if ! "$2/bin/python" -c "" 2>/dev/null || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        echo "Preparing $2 with Python $(python_version "$1") (a minute or two the first time)" >&2
+        "$2/bin/python" -m pip --version >/dev/null 2>&1 || create_venv "$1" "$2"
+        # What a build needs is installed too, so that modules can be compiled again without pip.
+        # shellcheck disable=SC2046  # one word for each requirement
+        pip_install "$2" $(sed -n '/^\[build-system\]/,/^$/ s/^requires = //p' pyproject.toml | tr -d '[],"') >&2
+        ADDAX_PURE=1 ADDAX_REQUIRE= pip_install "$2" --no-build-isolation --editable "$3" >&2
+        echo "$wanted" >"$stamp"
     fi
-    echo "Preparing $2 with Python $(python_version "$1") (a minute or two the first time)" >&2
-    "$2/bin/python" -m pip --version >/dev/null 2>&1 || create_venv "$1" "$2"
-    "$2/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$3" >&2
-    echo "$wanted" >"$stamp"
+    is_pure || "$2/bin/python" scripts/compile_in_place.py
+}
+
+# pip_install DIRECTORY ARGUMENTS: into that environment.
+pip_install() {
+    directory="$1"
+    shift
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
