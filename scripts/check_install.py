@@ -44,10 +44,13 @@ async def exchange(http: str) -> bytes:
 
 
 def compiled_modules() -> tuple[set[str], set[str]]:
-    """The modules of which the package has a declaration for the compiler, and those that are machine code."""
+    """The modules of which the package has a declaration for the compiler, and those that are machine code.
+
+    What exists as machine code only has a declaration for the type checker.
+    """
     package = Path(addax.__file__).parent
     declared, compiled = set(), set()
-    for path in package.rglob("*.pxd"):
+    for path in [*package.rglob("*.pxd"), *package.rglob("*.pyi")]:
         name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
         declared.add(name)
         try:
