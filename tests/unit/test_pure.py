@@ -125,6 +125,12 @@ if __name__ == "__main__":
     assert done.stdout == f"True {site / 'addax/http1/connection.py'}\n", done.stderr
 
 
+def test_a_package_in_an_archive_is_left_to_others(site: Path) -> None:
+    archive = shutil.make_archive(str(site / "archive"), "zip", site, "addax")
+    code = f"import sys; sys.path.insert(0, {archive!r}); import addax.core.errors as module; print(module.__file__)"
+    assert answer(site, "1", code) == os.path.join(archive, "addax", "core", "errors.py")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     (tmp_path / "both.py").write_text("")
