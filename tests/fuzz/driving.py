@@ -12,7 +12,7 @@ from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.target import parse_target
 from addax.core.types import Headers
-from addax.http1.parser import UPGRADED
+from addax.http1.parser import UPGRADED, ParserHandler
 
 #: Method, target, minor version, and field lines.
 Head: TypeAlias = tuple[str, bytes, int, tuple[tuple[bytes, bytes], ...]]
@@ -28,7 +28,7 @@ class Message:
     end: int = 0
 
 
-class Handler:
+class Handler(ParserHandler):
     """Fills ``ParserHandler`` and decides as the connection does.
 
     Args:
@@ -36,6 +36,7 @@ class Handler:
     """
 
     def __init__(self, upgrades: bool = False) -> None:
+        super().__init__()
         self.messages: list[Message] = []
         #: A request is complete and not answered yet.
         self.is_busy = False

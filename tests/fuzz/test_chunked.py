@@ -16,6 +16,7 @@ from addax.core.headers import RequestHead
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.chunked import CHUNK_LINE_MAX_BYTES, EXTENSIONS_MAX_BYTES, FORBIDDEN_TRAILERS, ChunkedDecoder
+from addax.http1.parser import ParserHandler
 
 from .profile import fuzz
 from .wire import Cut, chunked_bodies, cut_up, cuts, damage
@@ -147,7 +148,7 @@ def after_quoted(data: bytes) -> bytes:
     raise Fault
 
 
-class Collector:
+class Collector(ParserHandler):
     """Fills ``ParserHandler`` as far as a body goes."""
 
     def __init__(self) -> None:

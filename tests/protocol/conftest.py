@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from addax import testing
+from addax.asgi.exchange import ExchangeLog
 from addax.core import clock
 from addax.core.settings import Http1Settings
 from addax.core.wire import Peer
@@ -92,8 +93,8 @@ def fake_clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return fake
 
 
-class Recorder:
-    """Fills what the server wants of an access log."""
+class Recorder(ExchangeLog):
+    """Keeps the exchanges."""
 
     def __init__(self) -> None:
         self.exchanges: list[Any] = []

@@ -13,16 +13,14 @@ from typing import Any
 
 import pytest
 
-from addax.asgi.http_cycle import HttpExchange
+from addax.asgi.exchange import HttpExchange
 from addax.config.formatters import AccessFormatter, JsonFormatter, TemplateAccessFormatter
 from addax.core import clock
-from addax.observe.access import ACCESS_FIELDS, MESSAGE, AccessLog, Exchange, Heads
+from addax.observe.access import ACCESS_FIELDS, MESSAGE, AccessLog, Heads
 from addax.observe.escape import escape, escape_text, escape_url, unescape
 
 LOGGER = "addax.test.access"
 
-
-_: type[Exchange] = HttpExchange
 
 #: What an exchange has noted unless a test says otherwise.
 NOTED: dict[str, Any] = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addax.asgi.http_cycle import HttpExchange
+from addax.asgi.exchange import HttpExchange
 from addax.config.formatters import DIRECT_FORMAT, AccessFormatter, JsonFormatter, TemplateAccessFormatter
 from addax.observe.access import DELAY_S, AccessLog
 from addax.observe.handler import AccessHandler

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from addax.asgi.http_cycle import HttpCycle, HttpExchange
+from addax.asgi.exchange import HttpExchange
+from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.phases import ENDED
 from addax.asgi.sinks import ResponseSink
 from addax.core.errors import ClientDisconnected, LocalProtocolError

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from addax.asgi.http_cycle import HttpCycle
-from addax.asgi.run_app import is_disconnect, run_http
+from addax.asgi.outcome import is_disconnect
+from addax.asgi.run_app import run_http
 from addax.asgi.state import ServerState
 from addax.core.errors import ClientDisconnected
 from tests.unit.test_asgi_http_cycle import BODY, START, Sink
@@ -22,7 +23,7 @@ def run(app: Any, disconnect: bool = False) -> tuple[Sink, ServerState]:
             cycle.disconnected("disconnected")
         state.active_requests = 1
         try:
-            await run_http(app, cycle, cycle, sink, state)
+            await run_http(app, cycle, sink, state)
         except asyncio.CancelledError:
             sink.calls.append("cancelled")
         return sink, state

@@ -53,13 +53,15 @@ def test_defaults_are_made_once_a_second(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("addax.core.clock._wall_clock", lambda: now)
     monkeypatch.setattr(encode, "_wall_clock", lambda: now)
     defaults = DefaultFields(Http1Settings())
-    first = defaults.start(200, 0)
+    first = defaults.start(200, 0, 5.0)
     assert first == b"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nserver: addax\r\n"
-    assert defaults.start(200, 0) is first
-    assert defaults.start(404, 0).startswith(b"HTTP/1.1 404 Not Found\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT")
-    assert defaults.start(200, 1 << DATE) == b"HTTP/1.1 200 OK\r\nserver: addax\r\n"
+    assert defaults.start(200, 0, 5.09) is first
+    assert defaults.start(404, 0, 5.0).startswith(b"HTTP/1.1 404 Not Found\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT")
+    assert defaults.start(200, 1 << DATE, 5.0) == b"HTTP/1.1 200 OK\r\nserver: addax\r\n"
     now += 1
-    assert b"08:49:38" in defaults.start(200, 0)
+    # The wall clock is asked when the rest of its second is over.
+    assert defaults.start(200, 0, 5.09) is first
+    assert b"08:49:38" in defaults.start(200, 0, 5.11)
 
 
 def test_fields_of_the_options_replace_date_and_server():

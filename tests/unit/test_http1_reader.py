@@ -14,13 +14,13 @@ from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.chunked import CHUNK_LINE_MAX_BYTES, EXTENSIONS_MAX_BYTES
-from addax.http1.parser import UPGRADED
+from addax.http1.parser import UPGRADED, ParserHandler
 from tests.parsers import USABLE_PARSERS
 
 SMALL = Http1Settings(head_max_bytes=200, request_line_max_bytes=60, header_max_count=4)
 
 
-class Recorder:
+class Recorder(ParserHandler):
     """A handler that notes what it is told, body bytes joined, so that the cut does not show."""
 
     def __init__(self, upgrade: bool = False) -> None:

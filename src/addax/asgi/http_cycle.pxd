@@ -1,5 +1,6 @@
 cimport cython
 
+from addax.asgi.exchange cimport HttpExchange
 from addax.asgi.ready cimport Received, Sent
 from addax.asgi.sinks cimport ResponseSink
 
@@ -10,21 +11,7 @@ cdef int CLIENT_THERE, CLIENT_LEAVING, CLIENT_GONE
 
 
 @cython.final
-cdef class HttpExchange:
-    cdef public dict scope
-    cdef public int status
-    cdef public list response_headers
-    cdef public long long bytes_sent
-    cdef public long long bytes_received
-    cdef public double started_at
-    cdef public double first_byte_at
-    cdef public double ended_at
-    cdef public str outcome
-
-    cpdef note_sent(self, Py_ssize_t count)
-
-
-@cython.final
+@cython.freelist(64)
 cdef class HttpCycle:
     cdef public dict scope
     cdef ResponseSink _sink

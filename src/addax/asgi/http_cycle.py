@@ -15,6 +15,7 @@ import os
 from collections.abc import Awaitable
 from typing import Any, BinaryIO
 
+from addax.asgi.exchange import HttpExchange
 from addax.asgi.phases import (
     BODY_ARRIVING,
     BODY_COMPLETE,
@@ -29,9 +30,8 @@ from addax.asgi.phases import (
 )
 from addax.asgi.ready import SENT, Received
 from addax.asgi.sinks import ResponseSink
-from addax.core.clock import now
 from addax.core.errors import ClientDisconnected, LocalProtocolError
-from addax.core.types import Headers, Message
+from addax.core.types import Message
 
 _EXPECTED_IN = {
     EXPECT_START: "http.response.start",
@@ -39,44 +39,6 @@ _EXPECTED_IN = {
     EXPECT_TRAILERS: "http.response.trailers",
     ENDED: "nothing more: the response is complete",
 }
-
-
-#: Of a response that has not begun; never changed.
-_NO_FIELDS: Headers = []
-
-
-class HttpExchange:
-    """What an access log wants to know of a request; fills ``observe.access.Exchange``. Made only where one is."""
-
-    __slots__ = (
-        "bytes_received",
-        "bytes_sent",
-        "ended_at",
-        "first_byte_at",
-        "outcome",
-        "response_headers",
-        "scope",
-        "started_at",
-        "status",
-    )
-
-    def __init__(self, scope: dict[str, Any]) -> None:
-        self.scope = scope
-        self.status = 0
-        self.response_headers: Headers = _NO_FIELDS
-        self.bytes_sent = 0
-        self.bytes_received = 0
-        self.started_at = now()
-        self.first_byte_at = 0.0
-        #: Stays 0.0: the access log is told at once, and asks the clock itself if its line tells the time.
-        self.ended_at = 0.0
-        self.outcome = "completed"
-
-    def note_sent(self, count: int) -> None:
-        """So many bytes of the body are on their way."""
-        self.bytes_sent += count
-        if self.first_byte_at == 0.0:
-            self.first_byte_at = now()
 
 
 class HttpCycle:
@@ -213,29 +175,28 @@ class HttpCycle:
             raise ClientDisconnected("the client has disconnected")
         # What is known to be a dict is looked into without a call, when this is compiled.
         fields = message if type(message) is dict else _as_dict(message)
-        try:
-            kind = fields["type"]
-        except KeyError:
-            raise _no_type_error(message) from None
-        if kind == "http.response.body" and self.phase == EXPECT_BODY:
+        kind = fields.get("type")
+        if self.phase == EXPECT_BODY and kind == "http.response.body":
             body = fields.get("body", b"")
             data = body if type(body) is bytes else _as_bytes(body)
-            if self._has_trailers or fields.get("more_body", False):
+            # A message of two keys is "type" and "body", or has no body.
+            if self._has_trailers or ((len(fields) > 2 or not body) and fields.get("more_body", False)):
                 return self._send_more(data, fields)
             if self.exchange is not None:
                 self.exchange.note_sent(len(data))
             self._sink.send_body(data, False)
             return SENT
-        if kind == "http.response.start" and self.phase == EXPECT_START:
-            try:
-                status = fields["status"]
-            except KeyError:
-                raise LocalProtocolError("http.response.start without 'status'") from None
+        if self.phase == EXPECT_START and kind == "http.response.start":
+            status = fields.get("status")
+            if status is None:
+                raise LocalProtocolError("http.response.start without 'status'")
             headers = fields.get("headers", ())
             if self.exchange is not None:
                 # An iterator can be read only once.
-                headers = self.exchange.response_headers = list(headers)
-            has_trailers = fields.get("trailers", False)
+                if type(headers) is not list:
+                    headers = list(headers)
+                self.exchange.response_headers = headers
+            has_trailers = len(fields) > 3 and fields.get("trailers", False)
             self._sink.send_head(status, headers, bool(has_trailers))
             if has_trailers:
                 self._has_trailers = True
@@ -300,6 +261,8 @@ class HttpCycle:
 
     def _send_rare(self, kind: Any, message: Message) -> Awaitable[None]:
         """Everything but a start and a body in their places."""
+        if kind is None:
+            raise _no_type_error(message)
         if kind == "http.response.early_hint" and self.phase == EXPECT_START:
             links = message.get("links", ())
             if not isinstance(links, list | tuple) or not all(isinstance(link, bytes) for link in links):

@@ -2,6 +2,8 @@ cimport cython
 
 from addax.core.wire cimport Peer
 
+cdef str _GET
+
 
 @cython.final
 cdef class ScopeFactory:
@@ -13,4 +15,4 @@ cdef class ScopeFactory:
 
     cpdef dict template(self, Peer peer)
     @cython.locals(path=str, raw_path=bytes, query=bytes, scope=dict)
-    cpdef dict http(self, dict template, Peer peer, str method, tuple target, int minor, list headers)
+    cpdef dict http(self, dict template, object client, str method, tuple target, int minor, list headers)

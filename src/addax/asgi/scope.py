@@ -14,6 +14,7 @@ from addax.core.wire import Peer
 
 #: Of the HTTP and WebSocket message format that is spoken.
 SPEC_VERSION = "2.5"
+_GET = "GET"
 #: Addresses of this host that have a template each.
 _TEMPLATES_MAX = 64
 
@@ -71,13 +72,19 @@ class ScopeFactory:
         return template
 
     def http(
-        self, template: dict[str, Any], peer: Peer, method: str, target: Target, minor: int, headers: Headers
+        self,
+        template: dict[str, Any],
+        client: tuple[str, int] | None,
+        method: str,
+        target: Target,
+        minor: int,
+        headers: Headers,
     ) -> dict[str, Any]:
         """The scope of one request; the application may change all of it but ``asgi``.
 
         Args:
             template: of this connection.
-            peer: of this connection.
+            client: the peer's host and port.
             method: of the request.
             target: taken apart.
             minor: 0 or 1, of HTTP/1.x.
@@ -88,10 +95,11 @@ class ScopeFactory:
             path = self._root_path + path
             raw_path = self._raw_root_path + raw_path
         scope = template.copy()
-        scope["client"] = peer.client
+        scope["client"] = client
         if not minor:
             scope["http_version"] = "1.0"
-        if method != "GET":
+        # Not by "!=": what is equal and another object is set again, which is right too.
+        if method is not _GET:
             scope["method"] = method
         scope["path"] = path
         scope["raw_path"] = raw_path

@@ -1,5 +1,6 @@
 cimport cython
 
+from addax.asgi.exchange cimport ExchangeLog
 from addax.asgi.scope cimport ScopeFactory
 from addax.asgi.state cimport ServerState
 
@@ -11,9 +12,11 @@ cdef class Service:
     cdef public object loop
     cdef public object now
     cdef public bint starts_at_once
+    cdef public dict task_options
+    cdef public object concurrency_max_count
     cdef public object context
     cdef public object parser
     cdef public ServerState state
     cdef public ScopeFactory scopes
-    cdef public object access
+    cdef public ExchangeLog access
     cdef public object proxy

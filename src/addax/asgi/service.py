@@ -7,6 +7,7 @@ import contextvars
 import sys
 from typing import TYPE_CHECKING, Any
 
+from addax.asgi.exchange import ExchangeLog
 from addax.asgi.scope import ScopeFactory
 from addax.asgi.state import ServerState
 from addax.core import clock
@@ -15,7 +16,6 @@ from addax.core.types import ASGIApp
 
 if TYPE_CHECKING:
     from addax.asgi.proxy_headers import ProxyRules
-    from addax.observe.access import AccessLog
 
 
 class Service:
@@ -35,6 +35,7 @@ class Service:
     __slots__ = (
         "access",
         "app",
+        "concurrency_max_count",
         "context",
         "loop",
         "now",
@@ -44,6 +45,7 @@ class Service:
         "settings",
         "starts_at_once",
         "state",
+        "task_options",
     )
 
     def __init__(
@@ -54,7 +56,7 @@ class Service:
         parser: Any,
         state: ServerState,
         lifespan_state: dict[str, Any] | None = None,
-        access: AccessLog | None = None,
+        access: ExchangeLog | None = None,
         proxy: ProxyRules | None = None,
     ) -> None:
         self.app = app
@@ -66,6 +68,9 @@ class Service:
         self.starts_at_once = (
             sys.version_info >= (3, 12) and loop.get_task_factory() is None and not settings.reset_contextvars
         )
+        #: How a task is made that begins at once. No name: each option costs.
+        self.task_options: dict[str, Any] = {"loop": loop, "eager_start": True}
+        self.concurrency_max_count = settings.concurrency_max_count
         #: What callbacks run in that no application's context may reach.
         self.context = contextvars.copy_context()
         self.parser = parser

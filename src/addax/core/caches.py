@@ -19,3 +19,5 @@ VALID_HOST_MAX_BYTES = 255
 #: Names of response fields, as applications spell them.
 field_names: dict[bytes, FieldName] = {}
 FIELD_NAMES_MAX = 1024
+#: How many whole lines they hold together.
+known_lines = 0

@@ -1,10 +1,10 @@
 cimport cython
 
-cdef int CHUNKED_LENGTH, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _EXPECT, _UPGRADE, _CONTENT_TYPE
+cdef int CHUNKED_LENGTH, CLOSES, CONNECTION, CONTENT_LENGTH, DATE, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, ORDINARY
+cdef int SERVER, TRANSFER_ENCODING, UPGRADE, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _EXPECT, _UPGRADE, _CONTENT_TYPE
 cdef int _FORWARDED, _DIGITS_MAX
-cdef dict _REQUEST_FIELDS, field_names, _known_lines
+cdef dict _REQUEST_FIELDS, field_names
 cdef set valid_hosts
-cdef frozenset _SMALL_NUMBERS
 
 
 @cython.final
@@ -12,6 +12,7 @@ cdef class FieldName:
     cdef readonly bytes lower
     cdef readonly bytes prefix
     cdef readonly int kind
+    cdef readonly dict lines
 
 
 @cython.locals(host=bytes, others=dict, flags=int, name=bytes, value=bytes, field=object)
@@ -22,7 +23,8 @@ cdef tuple _read_rare_fields(int minor, dict fields, int flags)
 
 cdef long long _body_length(int minor, bytes length, bytes coding) except -2
 
-@cython.locals(content_length=bytes, special=int, lines=bytes, line=bytes, known=FieldName, kind=int)
+@cython.locals(content_length=bytes, special=int, lines=bytes, line=bytes, known=FieldName, kind=int, value=object,
+               digits=bytes, digit="unsigned char")
 cpdef tuple encode_fields(object headers)
 
-cdef bytes _remember_line(object field, FieldName name, bytes line)
+cdef bytes _remember_line(FieldName name, bytes value, bytes line)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from addax.core import caches
 from addax.core.caches import FIELD_NAMES_MAX, VALID_HOST_MAX_BYTES, VALID_HOSTS_MAX, field_names, valid_hosts
 from addax.core.errors import LocalProtocolError, RemoteProtocolError
 from addax.core.fields import (
@@ -193,12 +194,14 @@ _RESPONSE_FIELDS: dict[bytes, int] = {
 class FieldName:
     """A field name that was found valid: its bytes for the wire, with colon and space, and what it means."""
 
-    __slots__ = ("kind", "lower", "prefix")
+    __slots__ = ("kind", "lines", "lower", "prefix")
 
     def __init__(self, lower: bytes) -> None:
         self.lower = lower
         self.prefix = lower + b": "
         self.kind = _RESPONSE_FIELDS.get(lower, ORDINARY)
+        #: Whole lines by value.
+        self.lines: dict[bytes, bytes] = {}
 
 
 def _new_field_name(name: bytes) -> FieldName:
@@ -208,6 +211,7 @@ def _new_field_name(name: bytes) -> FieldName:
         raise LocalProtocolError(f"header name {name!r} is not a token (RFC 9110 §5.1)")
     if len(field_names) >= FIELD_NAMES_MAX:
         field_names.clear()
+        caches.known_lines = 0
     field = field_names[name] = FieldName(name.lower())
     return field
 
@@ -232,9 +236,6 @@ ResponseFields: TypeAlias = tuple[bytes, bytes | None, int]
 # Lines of the fields that came first and are nothing special: most applications say the same few things with every
 # response (content-type: application/json). Filled once and then left alone, so that fields that are different each
 # time cannot push these out; a look-up that finds nothing costs little.
-_known_lines: dict[tuple[bytes, bytes], bytes] = {}
-# What most responses say in Content-Length: a look-up costs less than to look at the digits.
-_SMALL_NUMBERS = frozenset([b"%d" % number for number in range(1024)])
 _KNOWN_LINES_MAX = 256
 _KNOWN_LINE_MAX_BYTES = 128
 
@@ -250,21 +251,24 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
     # Put together by "+": of the few lines that a response has, cheaper than a list of them and a join.
     lines = b""
     for field in headers:
-        # ASGI allows any iterable of two items; only a tuple can be looked up.
-        line = _known_lines.get(field) if type(field) is tuple else None
-        if line is not None:
-            lines += line
-            continue
         name, value = field
         known = field_names.get(name)
         if known is None:
             known = _new_field_name(name)
         kind = known.kind
+        if kind == ORDINARY and type(value) is bytes:
+            line = known.lines.get(value)
+            if line is not None:
+                lines = lines + line if lines else line
+                continue
         if kind == CONTENT_LENGTH:
-            if value not in _SMALL_NUMBERS and (
-                type(value) is not bytes or not value.isdigit() or len(value) > _DIGITS_MAX
-            ):
+            if type(value) is not bytes or not value or len(value) > _DIGITS_MAX:
                 raise _bad_content_length(value)
+            # Not ``isdigit``: these few are looked at quicker than a method is called, where this is compiled.
+            digits = value
+            for digit in digits:
+                if digit < 0x30 or digit > 0x39:
+                    raise _bad_content_length(value)
             if content_length is not None and int(content_length) != int(value):
                 raise LocalProtocolError(f"two content-length fields: {content_length!r} and {value!r}")
             content_length = value
@@ -273,7 +277,8 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
         if type(value) is not bytes or not str(value, "latin-1").isprintable():
             check_value(name, value)
         if kind == ORDINARY:
-            lines += _remember_line(field, known, known.prefix + value + b"\r\n")
+            line = _remember_line(known, value, known.prefix + value + b"\r\n")
+            lines = lines + line if lines else line
             continue
         special |= 1 << kind
         if kind == CONNECTION and b"close" in tokens(value):
@@ -284,11 +289,11 @@ def encode_fields(headers: Iterable[tuple[bytes, bytes]]) -> ResponseFields:
     return lines, content_length, special
 
 
-def _remember_line(field: tuple[bytes, bytes], name: FieldName, line: bytes) -> bytes:
-    is_small = len(line) <= _KNOWN_LINE_MAX_BYTES and len(_known_lines) < _KNOWN_LINES_MAX
+def _remember_line(name: FieldName, value: bytes, line: bytes) -> bytes:
     # A cookie is nobody's but one client's: nothing to keep.
-    if is_small and type(field) is tuple and name.lower != b"set-cookie":
-        _known_lines[field] = line
+    if len(line) <= _KNOWN_LINE_MAX_BYTES and name.lower != b"set-cookie" and caches.known_lines < _KNOWN_LINES_MAX:
+        caches.known_lines += 1
+        name.lines[value] = line
     return line
 
 

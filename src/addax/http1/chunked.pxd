@@ -2,6 +2,8 @@
 
 cimport cython
 
+from addax.http1.parser cimport ParserHandler
+
 cdef int _SIZE
 cdef int _DATA
 cdef int _DATA_END
@@ -11,7 +13,7 @@ cdef int _SIZE_MAX_DIGITS
 
 @cython.final
 cdef class ChunkedDecoder:
-    cdef object _handler
+    cdef ParserHandler _handler
     cdef object _settings
     cdef object _line
     # A size has up to 16 hexadecimal digits.

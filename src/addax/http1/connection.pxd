@@ -1,27 +1,26 @@
 cimport cython
 
+from addax.asgi.exchange cimport HttpExchange
 from addax.asgi.http_cycle cimport HttpCycle
 from addax.asgi.service cimport Service
 from addax.asgi.state cimport ServerState
 from addax.core.headers cimport read_request_head
 from addax.core.target cimport parse_target
-from addax.core.wire cimport Peer
 from addax.http1.machine cimport Machine
+from addax.http1.parser cimport Parser
 from addax.http1.writer cimport ResponseWriter
 
 cdef double NEVER
-cdef str TASK_NAME
-cdef object _EagerTask, run_http
+cdef object run_http, start_http
 cdef int ENDED, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE
 cdef int READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 cdef int TURN_MAX_REQUESTS
 cdef Py_ssize_t DISCARD_MAX_BYTES
 
 
-@cython.final
 cdef class Http1Connection(ResponseWriter):
-    cdef object _parser
-    cdef Peer _peer
+    cdef Parser _parser
+    cdef object _client
     cdef dict _template
     cdef HttpCycle _cycle
     cdef object _proxy
@@ -32,11 +31,10 @@ cdef class Http1Connection(ResponseWriter):
     cdef bint _is_eof
     cdef long long _body_count
     cdef long long _discarded
-    cdef double _idle_since
     cdef double _idle_timeout_s
     cdef long long _buffer_mark
 
-    @cython.locals(machine=Machine, reading=int, was_inside_head=bint, now=double)
+    @cython.locals(machine=Machine, reading=int, was_inside_head=bint)
     cpdef receive_data(self, bytes data)
     cpdef bint receive_eof(self) except -1
     cdef _end_of_requests(self)
@@ -51,8 +49,6 @@ cdef class Http1Connection(ResponseWriter):
     @cython.locals(head=tuple, body_length="long long", flags=int, has_body=bint, service=Service, scope=dict,
                    target_parts=tuple)
     cpdef tuple on_head(self, str method, bytes target, int minor, list headers, tuple known)
-    cpdef on_body(self, bytes chunk)
-    cpdef on_end(self)
     @cython.locals(machine=Machine, turns=int)
     cdef _advance(self)
     cdef _take_next(self)

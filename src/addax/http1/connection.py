@@ -16,18 +16,21 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from addax.asgi.http_cycle import HttpCycle, HttpExchange
+from addax.asgi.exchange import HttpExchange
+from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.phases import ENDED
-from addax.asgi.run_app import run_http
+from addax.asgi.run_app import run_http, start_http
 from addax.asgi.service import Service
 from addax.core.clock import NEVER
 from addax.core.errors import RemoteProtocolError
 from addax.core.fields import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE
 from addax.core.headers import RequestHead, read_request_head
+from addax.core.settings import Http1Settings
 from addax.core.target import Target, parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
 from addax.http1.encode import DefaultFields, error_response
+from addax.http1.parser import Parser, ParserHandler, adapt
 from addax.http1.states import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 from addax.http1.writer import ResponseWriter
 
@@ -41,28 +44,24 @@ TURN_MAX_REQUESTS = 16
 DISCARD_MAX_BYTES = 262144
 #: How long an idle connection must have been idle before a worker that stops closes it, in seconds.
 DRAIN_REST_S = 1.0
-#: Of the tasks that applications run in.
-TASK_NAME = "addax request"
-
-# Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
-_EagerTask: Any = asyncio.Task
+#: In the place of the parser of a connection that is gone: a compiled class must not find None there.
+_NO_PARSER = Parser(ParserHandler(), Http1Settings())
 
 
 class Http1Connection(ResponseWriter):
-    """Fills ``core.wire.Connection`` and ``http1.parser.ParserHandler``, and is a ``ResponseSink``."""
+    """A ``ParserHandler`` and a ``ResponseSink``; fills ``core.wire.Connection``."""
 
     __slots__ = (
         "_body_count",
         "_buffer_mark",
+        "_client",
         "_cycle",
         "_discarded",
-        "_idle_since",
         "_idle_timeout_s",
         "_is_app_due",
         "_is_eof",
         "_is_reading_paused",
         "_parser",
-        "_peer",
         "_proxy",
         "_target",
         "_target_parts",
@@ -71,7 +70,7 @@ class Http1Connection(ResponseWriter):
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
         super().__init__(service, defaults)
-        self._parser: Any = service.parser(self, service.settings)
+        self._parser: Parser = adapt(service.parser(self, service.settings), self, service.settings)
         self._cycle: HttpCycle | None = None
         self._is_app_due = False
         self._body_count = 0
@@ -80,7 +79,6 @@ class Http1Connection(ResponseWriter):
         self._target_parts: Target = ("", b"", b"", None)
         self._is_reading_paused = False
         self._is_eof = False
-        self._idle_since = 0.0
         self._idle_timeout_s = service.settings.keep_alive_timeout_s
         self._buffer_mark = 0
 
@@ -90,12 +88,12 @@ class Http1Connection(ResponseWriter):
         """The first call, once."""
         service = self._service
         self._host = host
-        self._peer = peer
+        self._client = peer.client
         self._template = service.scopes.template(peer)
         self._proxy = service.proxy if service.proxy is not None and service.proxy.trusts(peer) else None
         # For the first byte and for the whole first head; it is not set anew in between.
-        self._idle_since = self._service.now()
-        host.set_deadline(self._idle_since + self._settings.head_timeout_s)
+        self._ended_at = self._service.now()
+        host.set_deadline(self._ended_at + self._settings.head_timeout_s)
 
     def receive_data(self, data: bytes) -> None:
         """Bytes from the peer; never raises."""
@@ -124,7 +122,7 @@ class Http1Connection(ResponseWriter):
         if self._fields is not None:
             self._flush_head()
         self._gathering = False
-        if self._out:
+        if self._out is not None:
             self._is_pipelined = False
             self._write_gathered()
         if machine.reading != READ_IDLE:
@@ -133,9 +131,8 @@ class Http1Connection(ResponseWriter):
             if not was_inside_head:
                 self._watch_head()
         elif self._method and self.is_writable:
-            # As ``_watch_idle``, written out like the other.
-            now = self._idle_since = self._service.now()
-            self._host.set_deadline(now + self._idle_timeout_s)
+            # As ``_watch_idle``, without another look at the clock.
+            self._host.set_deadline(self._ended_at + self._idle_timeout_s)
 
     def receive_eof(self) -> bool:
         """The peer has closed its half, or all of it, which looks the same: answers on their way are still sent."""
@@ -203,7 +200,7 @@ class Http1Connection(ResponseWriter):
         if not self._machine.is_idle() or self._parser.is_inside_message:
             return
         # A client that used the connection a moment ago may have its next request on the way, which a close would lose.
-        rest_until = self._idle_since + self._idle_timeout_s
+        rest_until = self._ended_at + self._idle_timeout_s
         if self._service.now() < rest_until:
             self._host.set_deadline(rest_until)
         else:
@@ -218,11 +215,11 @@ class Http1Connection(ResponseWriter):
         """The last call, once: the transport is gone."""
         self._machine.stop_reading()
         self._machine.stop_writing()
-        self._out.clear()
+        self._out = None
         self._break_cycle("disconnected")
         self._wake_drained()
         # The parser keeps this object alive, and this object the parser.
-        self._parser = None
+        self._parser = _NO_PARSER
 
     # ---- ParserHandler: what the parser cuts
 
@@ -254,7 +251,7 @@ class Http1Connection(ResponseWriter):
         self._method = method
         self._minor = minor
         service = self._service
-        scope = service.scopes.http(self._template, self._peer, method, target_parts, minor, headers)
+        scope = service.scopes.http(self._template, self._client, method, target_parts, minor, headers)
         if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
         exchange = HttpExchange(scope) if service.access is not None else None
@@ -349,7 +346,7 @@ class Http1Connection(ResponseWriter):
     def _watch_idle(self) -> None:
         """An exchange is over and no other has begun. While its answer waits for the client, that has the deadline."""
         if self._method and self.is_writable:
-            now = self._idle_since = self._service.now()
+            now = self._ended_at = self._service.now()
             self._host.set_deadline(now + self._idle_timeout_s)
 
     def _watch_head(self) -> None:
@@ -391,18 +388,16 @@ class Http1Connection(ResponseWriter):
         cycle = self._cycle
         assert cycle is not None
         shared = service.state
-        limit = self._settings.concurrency_max_count
+        limit = service.concurrency_max_count
         if limit is not None and shared.active_requests >= limit:
             _logger.warning("Exceeded concurrency limit.")
             self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
             return
         shared.active_requests += 1
-        coroutine = run_http(service.app, cycle, cycle, self, shared)
         if service.starts_at_once:
-            # An application that never has to wait answers before this returns: a third of the cost of a call
-            # (measured). A name of ours saves the making of one like "Task-17".
-            task = _EagerTask(coroutine, loop=service.loop, name=TASK_NAME, eager_start=True)
+            task = start_http(service.app, cycle, self, shared, service.task_options)
         else:
+            coroutine = run_http(service.app, cycle, self, shared)
             task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
         if not cycle.is_returned:
             cycle.task = task
@@ -459,7 +454,7 @@ class Http1Connection(ResponseWriter):
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """The peer's mistake: one answer if nothing of another is on the wire, and nothing further is served."""
-        client = self._peer.client
+        client = self._client
         _logger.info(
             "%s - Invalid HTTP request received: %s (%d)",
             f"{client[0]}:{client[1]}" if client else "",
@@ -479,7 +474,7 @@ class Http1Connection(ResponseWriter):
         is_head = self._cycle is not None and self._method == "HEAD"
         self._fields = None
         self._is_app_due = False
-        self._out.append(error_response(status, reason, is_head, extra, self._defaults))
+        self._put_out(error_response(status, reason, is_head, extra, self._defaults))
         if self._cycle is not None:
             self._cycle.answered_by_server(status, 0 if is_head else len(reason))
         self._break_cycle("completed")
@@ -538,6 +533,6 @@ def _new_task(
 ) -> asyncio.Task[None]:
     """A task that starts with the loop's next turn, or in a way that only somebody's task factory knows."""
     if not reset_contextvars:
-        return loop.create_task(coroutine, name=TASK_NAME)
+        return loop.create_task(coroutine)
     # Before 3.11 a task cannot be given a context: it takes the one that it is made in.
     return contextvars.Context().run(loop.create_task, coroutine)

@@ -45,15 +45,15 @@ class DefaultFields:
     What the application says itself is not said twice, and ``--header`` can take the place of Date and Server.
     """
 
-    __slots__ = ("_extra", "_has_date", "_second", "_server", "_start", "_starts", "_status")
+    __slots__ = ("_extra", "_has_date", "_server", "_start", "_starts", "_status", "_until")
 
     def __init__(self, settings: Http1Settings) -> None:
         names = {name for name, _ in settings.extra_headers}
         self._has_date = settings.date_header and b"date" not in names
         self._server = SERVER_LINE if settings.server_header and b"server" not in names else b""
         self._extra = b"".join([b"%b: %b\r\n" % field for field in settings.extra_headers])
-        #: The second that ``_starts`` is for, and the last of them that was asked for.
-        self._second = -1.0
+        #: When the second is over that ``_starts`` is for, and the last of them that was asked for.
+        self._until = 0.0
         self._starts: dict[int, bytes] = {}
         self._status = 0
         self._start = b""
@@ -67,21 +67,21 @@ class DefaultFields:
         date = clock.date_line() if self._has_date and not special & _DATE_BIT else b""
         return date + (b"" if special & _SERVER_BIT else self._server) + self._extra
 
-    def start(self, status: int, special: int) -> bytes:
+    def start(self, status: int, special: int, now: float) -> bytes:
         """Status line and field lines for this second, made once for each status in it.
 
         Args:
             status: 200-599.
             special: as of ``lines``.
+            now: of ``core.clock.now``, which the caller needs anyway: the wall clock is asked once a second.
         """
         if special & _DATE_OR_SERVER_BITS:
             return STATUS_LINES[status] + self.lines(special)
-        now = _wall_clock()
-        if status == self._status and self._second <= now < self._second + 1:
+        if status == self._status and now < self._until:
             return self._start
-        if not self._second <= now < self._second + 1:
+        if now >= self._until:
             self._starts.clear()
-            self._second = float(int(now))
+            self._until = now + 1.0 - _wall_clock() % 1.0
         start = self._starts.get(status)
         if start is None:
             start = self._starts[status] = STATUS_LINES[status] + self.lines()

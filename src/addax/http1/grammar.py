@@ -10,6 +10,7 @@ Implements: RFC 9112 §2.2 (lines), §3 (request line), §5 (field lines); RFC 9
 from __future__ import annotations
 
 import re
+import sys
 
 from addax.core.errors import RemoteProtocolError
 from addax.core.settings import Http1Settings
@@ -18,7 +19,7 @@ from addax.core.types import Headers
 #: Methods of the IANA registry and of common use, as bytes of the wire → as ASGI has them. Others are answered 501:
 #: RFC 9110 §9.1. CONNECT is missing on purpose: it makes a tunnel, which an origin server does not.
 METHODS: dict[bytes, str] = {
-    name.encode("ascii"): name
+    name.encode("ascii"): sys.intern(name)
     for name in """
         GET HEAD POST PUT DELETE OPTIONS PATCH TRACE ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY
         MKCALENDAR MKCOL MOVE NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SUBSCRIBE UNBIND UNLINK UNLOCK

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import h11
 
 from addax.core.types import Headers
 from addax.http1.grammar import cut_fields
-from addax.http1.parser import Parser
 from addax.http1.reader import StrictParser
 
 #: h11 merges and lower-cases the values of these, which hides what is wrong with them.
@@ -16,7 +13,7 @@ _REWRITTEN = (b"content-length", b"transfer-encoding")
 
 
 class H11Parser(StrictParser):
-    """Fills ``http1.parser.Parser`` with h11."""
+    """``http1.parser.Parser`` with h11."""
 
     __slots__ = ()
 
@@ -32,7 +29,3 @@ class H11Parser(StrictParser):
             return [(bytes(name), bytes(value)) for name, value in event.headers]
         # What may stand in a head is not h11's to say, or the answer would depend on the parser.
         return cut_fields(head)
-
-
-if TYPE_CHECKING:
-    _: type[Parser] = H11Parser

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import httptools
 
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.grammar import cut_fields
-from addax.http1.parser import Parser, ParserHandler
+from addax.http1.parser import ParserHandler
 from addax.http1.reader import StrictParser
 
 
@@ -26,7 +24,7 @@ class _FieldCollector:
 
 
 class HttptoolsParser(StrictParser):
-    """Fills ``http1.parser.Parser`` with httptools."""
+    """``http1.parser.Parser`` with httptools."""
 
     __slots__ = (
         "_collector",
@@ -59,7 +57,3 @@ class HttptoolsParser(StrictParser):
     def head_with_body(self) -> None:
         """Start afresh: llhttp waits for a body, or is past an upgrade."""
         self._llhttp = httptools.HttpRequestParser(self._collector)
-
-
-if TYPE_CHECKING:
-    _: type[Parser] = HttptoolsParser

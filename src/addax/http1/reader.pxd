@@ -4,6 +4,7 @@ cimport cython
 
 from addax.http1.chunked cimport ChunkedDecoder
 from addax.http1.grammar cimport HeadScanner
+from addax.http1.parser cimport Parser, ParserHandler
 
 cdef int _HEAD
 cdef int _LENGTH
@@ -23,8 +24,8 @@ cdef class LastHead:
     cdef tuple meaning
 
 
-cdef class StrictParser:
-    cdef object _handler
+cdef class StrictParser(Parser):
+    cdef ParserHandler _handler
     cdef object _settings
     cdef object _buffer
     cdef Py_ssize_t _start
@@ -36,14 +37,8 @@ cdef class StrictParser:
     cdef Py_ssize_t _quick_max_bytes
     cdef int _state
     cdef bint _leading_line_skipped
-    cdef readonly bint is_inside_message
-    cdef readonly Py_ssize_t pending_bytes
 
     cpdef list cut(self, bytes head)
-    cpdef feed(self, bytes data)
-    cpdef keep(self, bytes data)
-    cpdef next_message(self)
-    cpdef bytes detach(self)
     cdef _hold(self, bytes data)
 
     cdef _feed_head(self, bytes data, Py_ssize_t start)

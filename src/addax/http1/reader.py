@@ -18,7 +18,7 @@ from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.chunked import ChunkedDecoder
 from addax.http1.grammar import METHODS, STRICT_HEAD, HeadScanner
-from addax.http1.parser import CHUNKED, UPGRADED, ParserHandler
+from addax.http1.parser import CHUNKED, UPGRADED, Parser, ParserHandler
 
 #: A head up to this size is remembered for the next request; a longer one would cost an idle connection much memory.
 REPEATED_MAX_BYTES = 2048
@@ -54,8 +54,8 @@ class LastHead:
         self.meaning = meaning
 
 
-class StrictParser:
-    """Fills ``http1.parser.Parser`` but for ``cut``, which a subclass has.
+class StrictParser(Parser):
+    """A parser but for ``cut``, which a subclass has.
 
     Args:
         handler: is told of what is found.
@@ -74,11 +74,10 @@ class StrictParser:
         "_settings",
         "_start",
         "_state",
-        "is_inside_message",
-        "pending_bytes",
     )
 
     def __init__(self, handler: ParserHandler, settings: Http1Settings) -> None:
+        super().__init__(handler, settings)
         self._handler = handler
         self._settings = settings
         self._state = _HEAD
@@ -94,8 +93,6 @@ class StrictParser:
         self._chunked: ChunkedDecoder | None = None
         # A head that ends within this many bytes cannot break a bound on its size.
         self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes, sys.maxsize // 2)
-        self.pending_bytes = 0
-        self.is_inside_message = False
         self._last: LastHead | None = None
 
     def cut(self, head: bytes) -> Headers:

@@ -1,23 +1,23 @@
 cimport cython
 
 from addax.asgi.service cimport Service
-from addax.asgi.sinks cimport ResponseSink
 from addax.core.headers cimport encode_fields
+
 from addax.core.wire cimport Host
 from addax.http1.encode cimport DefaultFields
 from addax.http1.machine cimport Machine
+from addax.http1.parser cimport ParserHandler
 
 cdef int NO_BODY, LENGTH, CHUNKED, UNTIL_CLOSE, CLOSES
 cdef int WRITE_BODY, WRITE_CLOSED, WRITE_IDLE
 cdef int JOIN_MAX_BYTES, _SMALL_COUNT
+cdef object join
 cdef frozenset _FINAL_STATUSES
 cdef list _SMALL_LENGTHS
 cdef bytes LAST_CHUNK
-cdef object _join
-cdef frozenset _BODILESS_STATUSES
 
 
-cdef class ResponseWriter(ResponseSink):
+cdef class ResponseWriter(ParserHandler):
     cdef Service _service
     cdef object _settings
     cdef DefaultFields _defaults
@@ -38,12 +38,13 @@ cdef class ResponseWriter(ResponseSink):
     cdef Py_ssize_t _out_bytes
     cdef bint _is_flush_due
     cdef bint _is_draining
+    cdef double _ended_at
     cdef list _drain_waiters
 
     cdef _end_response(self)
-    @cython.locals(lines=bytes, content_length=bytes, special=int, size=Py_ssize_t, length=bytes, end=bytes,
-                   machine=Machine, start=bytes, piece=bytes)
-    cdef _write_whole(self, tuple fields, bytes data)
+    @cython.locals(fields=tuple, lines=bytes, content_length=bytes, special=int, size=Py_ssize_t, length=bytes, end=bytes,
+                   machine=Machine, start=bytes, piece=bytes, now=double)
+    cpdef send_body(self, bytes data, bint more)
     cdef bytes _persistence_lines(self)
     cdef _settle_framing(self, object whole_length)
     @cython.locals(lines=bytes, special=int, machine=Machine, start=bytes, length=bytes)
@@ -53,6 +54,7 @@ cdef class ResponseWriter(ResponseSink):
     @cython.locals(left="long long")
     cdef _count_body(self, long long count, bint more)
     cdef _write(self, bytes data)
+    cdef _put_out(self, bytes data)
     @cython.locals(out=list, size=Py_ssize_t)
     cdef _write_gathered(self)
     cpdef _flush_head(self)

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from addax.asgi.service import Service
-from addax.asgi.sinks import ResponseSink
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 from addax.core.fields import CLOSES
 from addax.core.headers import ResponseFields, encode_fields
+from addax.core.pieces import join
 from addax.core.status import STATUS_LINES
 from addax.core.wire import Host
 from addax.http1.encode import (
@@ -33,6 +33,7 @@ from addax.http1.encode import (
     field_block,
 )
 from addax.http1.machine import Machine
+from addax.http1.parser import ParserHandler
 from addax.http1.states import WRITE_BODY, WRITE_CLOSED, WRITE_IDLE
 
 _logger = logging.getLogger("addax.error")
@@ -43,9 +44,7 @@ JOIN_MAX_BYTES = 16384
 FILE_PIECE_BYTES = 262144
 
 
-_join = b"".join
 _FINAL_STATUSES = frozenset(range(200, 600))
-_BODILESS_STATUSES = frozenset((204, 304))
 
 
 def _length_lines(size: int) -> tuple[bytes, bytes]:
@@ -58,7 +57,7 @@ _SMALL_COUNT = 1024
 _SMALL_LENGTHS = [_length_lines(size) for size in range(_SMALL_COUNT)]
 
 
-class ResponseWriter(ResponseSink):
+class ResponseWriter(ParserHandler):
     """Most of a ``ResponseSink``; ``Http1Connection`` is the rest."""
 
     __slots__ = (
@@ -66,6 +65,7 @@ class ResponseWriter(ResponseSink):
         "_body_length",
         "_defaults",
         "_drain_waiters",
+        "_ended_at",
         "_expects_continue",
         "_fields",
         "_framing",
@@ -110,10 +110,13 @@ class ResponseWriter(ResponseSink):
         self._gathering = False
         #: More than one request came at once, so there may be more than one answer to write at once.
         self._is_pipelined = False
-        self._out: list[bytes] = []
+        #: What is gathered; None while it is nothing, which it is in an idle connection.
+        self._out: list[bytes] | None = None
         self._out_bytes = 0
         self._is_flush_due = False
         self._is_draining = False
+        #: When the last response ended, on ``core.clock.now``.
+        self._ended_at = 0.0
         self._drain_waiters: list[asyncio.Future[None]] | None = None
 
     def _end_response(self) -> None:
@@ -145,43 +148,42 @@ class ResponseWriter(ResponseSink):
         if fields is None:
             self._count_body(len(data), more)
             self._write_body(b"", data, more)
-        elif more or self._trailers is not None or self._method == "HEAD" or self._status in _BODILESS_STATUSES:
+        elif more or self._trailers is not None or self._method == "HEAD" or self._status == 204 or self._status == 304:
             self._settle_framing(None if more else len(data))
             self._count_body(len(data), more)
             self._write_body(self._encode_head(), data, more)
         else:
-            self._write_whole(fields, data)
+            # Head and body at once: what most responses are, so all in one place and without detours.
+            lines, content_length, special = fields
+            size = len(data)
+            length, end = _SMALL_LENGTHS[size] if size < _SMALL_COUNT else _length_lines(size)
+            if content_length is not None and content_length != length:
+                self._settle_framing(None)
+                self._count_body(size, False)
+            self._fields = None
+            machine = self._machine
+            if special & CLOSES or self._expects_continue or self._is_draining:
+                machine.keep_alive = False
+            if not machine.keep_alive or self._minor == 0:
+                end = end[:-4] + self._persistence_lines()
+            machine.whole_response_written()
+            now = self._ended_at = self._service.now()
+            start = self._defaults.start(self._status, special, now)
+            if size <= JOIN_MAX_BYTES:
+                piece = join((start, lines, end, data))
+                if self._is_pipelined or self._out is not None:
+                    self._write(piece)
+                else:
+                    self._host.write(piece)
+            else:
+                self._write(start + lines + end)
+                self._write(data)
+            self._end_response()
             return
         if not more:
             self._machine.response_written()
+            self._ended_at = self._service.now()
             self._end_response()
-
-    def _write_whole(self, fields: ResponseFields, data: bytes) -> None:
-        """Head and body at once: what most responses are, so all in one place and without detours."""
-        lines, content_length, special = fields
-        size = len(data)
-        length, end = _SMALL_LENGTHS[size] if size < _SMALL_COUNT else _length_lines(size)
-        if content_length is not None and content_length != length:
-            self._settle_framing(None)
-            self._count_body(size, False)
-        self._fields = None
-        machine = self._machine
-        if special & CLOSES or self._expects_continue or self._is_draining:
-            machine.keep_alive = False
-        if not machine.keep_alive or self._minor == 0:
-            end = end[:-4] + self._persistence_lines()
-        machine.whole_response_written()
-        start = self._defaults.start(self._status, special)
-        if size <= JOIN_MAX_BYTES:
-            piece = _join((start, lines, end, data))
-            if self._is_pipelined or self._out:
-                self._write(piece)
-            else:
-                self._host.write(piece)
-        else:
-            self._write(start + lines + end)
-            self._write(data)
-        self._end_response()
 
     def _persistence_lines(self) -> bytes:
         """The end of a head: what becomes of the connection where the version does not say it, and the empty line."""
@@ -215,6 +217,7 @@ class ResponseWriter(ResponseSink):
             if self._framing == CHUNKED:
                 self._write(LAST_CHUNK)
             self._machine.response_written()
+            self._ended_at = self._service.now()
             self._end_response()
 
     def send_trailers(self, headers: Iterable[tuple[bytes, bytes]], more: bool) -> None:
@@ -228,6 +231,7 @@ class ResponseWriter(ResponseSink):
         if self._framing == CHUNKED:
             self._write(b"0\r\n" + self._trailers + b"\r\n")
         self._machine.response_written()
+        self._ended_at = self._service.now()
         self._end_response()
 
     def send_continue(self) -> None:
@@ -275,7 +279,7 @@ class ResponseWriter(ResponseSink):
         # A body that was announced but not asked for may never come, or come late: the connection cannot be used again.
         if special & CLOSES or self._expects_continue or self._is_draining or self._framing == UNTIL_CLOSE:
             machine.keep_alive = False
-        start = self._defaults.start(self._status, special) + lines
+        start = self._defaults.start(self._status, special, self._service.now()) + lines
         if self._framing == CHUNKED:
             length = b"transfer-encoding: chunked"
         elif self._body_length >= 0 and self._status != 204:
@@ -326,17 +330,22 @@ class ResponseWriter(ResponseSink):
         if not self._gathering:
             self._host.write(data)
             return
-        self._out.append(data)
+        self._put_out(data)
         self._out_bytes += len(data)
         if self._out_bytes > self._settings.write_buffer_bytes:
             # An application that never waits would fill the memory before the host could say that the client is slow.
             self._write_gathered()
 
+    def _put_out(self, data: bytes) -> None:
+        if self._out is None:
+            self._out = []
+        self._out.append(data)
+
     def _write_gathered(self) -> None:
         out = self._out
-        if not out:
+        if out is None:
             return
-        self._out = []
+        self._out = None
         size, self._out_bytes = self._out_bytes, 0
         if len(out) == 1:
             self._host.write(out[0])
@@ -357,7 +366,7 @@ class ResponseWriter(ResponseSink):
         if self._fields is not None:
             self._flush_head()
         self._gathering = False
-        if self._out:
+        if self._out is not None:
             self._write_gathered()
 
     def _wake_drained(self) -> None:

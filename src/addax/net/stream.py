@@ -32,6 +32,10 @@ LINGER_DRAIN_S = 0.5
 #: What one call of ``sendfile`` is given.
 SENDFILE_PIECE_BYTES = 262144
 
+#: Addresses of this host that connections came in at.
+_servers: dict[tuple[str, int], tuple[str, int]] = {}
+_SERVERS_MAX = 64
+
 
 class Stream(Host):
     """One accepted connection. Fills ``asyncio.Protocol``, which is not a base because compiled classes have one base.
@@ -252,7 +256,16 @@ def _peer(transport: asyncio.BaseTransport) -> Peer:
         return Peer(None, (_text(own), None) if own else None, scheme)
     client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple | list) and len(peer) >= 2 else None
     server = (str(own[0]), int(own[1])) if isinstance(own, tuple | list) and len(own) >= 2 else None
-    return Peer(client, server, scheme)
+    return Peer(client, _shared(server), scheme)
+
+
+def _shared(server: tuple[str, int] | None) -> tuple[str, int] | None:
+    """One object for all connections that came in at the same address."""
+    if server is None:
+        return None
+    if len(_servers) >= _SERVERS_MAX:
+        _servers.clear()
+    return _servers.setdefault(server, server)
 
 
 def _text(path: str | bytes) -> str:

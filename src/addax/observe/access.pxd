@@ -1,11 +1,12 @@
 cimport cython
 
+from addax.asgi.exchange cimport ExchangeLog, HttpExchange
+
 from addax.observe.batch cimport BatchWriter
 from addax.observe.line cimport LineMaker
 
 
-@cython.final
-cdef class AccessLog:
+cdef class AccessLog(ExchangeLog):
     cdef object _logger
     cdef object _call_later
     cdef str _id_prefix
@@ -20,7 +21,7 @@ cdef class AccessLog:
     cdef bint _is_timer_set
 
     @cython.locals(batch=BatchWriter, maker=LineMaker)
-    cpdef record(self, exchange)
+    cpdef record(self, HttpExchange exchange)
     @cython.locals(handlers=list)
     cdef bint _is_unchanged(self) except -1
     cdef _make_record(self, exchange)

@@ -20,8 +20,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from itertools import count
 from types import FunctionType
-from typing import Any, Protocol
+from typing import Any
 
+from addax.asgi.exchange import ExchangeLog, HttpExchange
 from addax.core import clock
 from addax.core.types import Headers
 from addax.observe.batch import BatchWriter
@@ -74,49 +75,6 @@ _ON_THE_WAY = (
 _error_logger = logging.getLogger("addax.error")
 
 
-class Exchange(Protocol):
-    """A request and its response, as far as they went. Filled by ``asgi.http_cycle.HttpCycle``.
-
-    Times are seconds on ``time.monotonic``.
-    """
-
-    @property
-    def scope(self) -> dict[str, Any]:
-        """The ASGI ``http`` scope, after proxy headers were applied."""
-
-    @property
-    def status(self) -> int:
-        """Status of the response; 0 if none was sent."""
-
-    @property
-    def response_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """As the application sent them."""
-
-    @property
-    def bytes_sent(self) -> int:
-        """Bytes of the response body."""
-
-    @property
-    def bytes_received(self) -> int:
-        """Bytes of the request body."""
-
-    @property
-    def started_at(self) -> float:
-        """When the request's head was complete."""
-
-    @property
-    def first_byte_at(self) -> float:
-        """When the response began; 0.0 if it did not."""
-
-    @property
-    def ended_at(self) -> float:
-        """When the response ended; 0.0: just now, so that nobody asks the clock for a line that does not tell."""
-
-    @property
-    def outcome(self) -> str:
-        """``completed``, ``disconnected`` (the client left) or ``aborted`` (the server broke it off)."""
-
-
 class Heads:
     """The header fields of a request and its response, for formatters that name single ones.
 
@@ -137,7 +95,7 @@ class Heads:
         return (Heads, ())
 
 
-class AccessLog:
+class AccessLog(ExchangeLog):
     """Makes the access lines and records of one worker.
 
     Changes of the logging configuration while the worker runs are noticed: handlers and filters that are added or
@@ -188,7 +146,7 @@ class AccessLog:
         """Whether anybody would see the records. Ask once, when the worker starts; handlers added later are missed."""
         return not self._logger.disabled and self._logger.hasHandlers()
 
-    def record(self, exchange: Exchange) -> None:
+    def record(self, exchange: HttpExchange) -> None:
         """Log an exchange that has ended, at level info. Never raises.
 
         The record's attributes, all fit to be printed (``observe.escape``):
@@ -309,7 +267,7 @@ class AccessLog:
 
     # ---- records
 
-    def _make_record(self, exchange: Exchange) -> logging.LogRecord:
+    def _make_record(self, exchange: HttpExchange) -> logging.LogRecord:
         scope = exchange.scope
         fields = _find_wanted(scope["headers"])
         client_addr = client_text(scope.get("client"))

@@ -76,7 +76,7 @@ class LineMaker:
         self._endings: list[str | None] = [None] * _STATUS_COUNT
 
     def make(self, scope: dict[str, Any], status: int, outcome: str) -> str:
-        """The line, its end included, of an exchange that has ended; as ``observe.access.Exchange`` has these."""
+        """The line, its end included, of an exchange that has ended; as ``asgi.exchange.HttpExchange`` has these."""
         # All requests of a connection have the same tuple in their scopes, unless a proxy or the application tells
         # another.
         client = scope.get("client")

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from addax.asgi.exchange import ExchangeLog
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
 from addax.core.clock import NEVER
@@ -21,7 +22,6 @@ from addax.testing.settling import settle
 
 if TYPE_CHECKING:
     from addax.asgi.proxy_headers import ProxyRules
-    from addax.observe.access import AccessLog
 
 #: The two ends of a ``FakeClient``'s connection, unless another is given.
 PEER = Peer(client=("127.0.0.1", 50000), server=("127.0.0.1", 8000), scheme="http")
@@ -205,7 +205,7 @@ def make_service(
     settings: Http1Settings | None = None,
     state: ServerState | None = None,
     lifespan_state: dict[str, Any] | None = None,
-    access: AccessLog | None = None,
+    access: ExchangeLog | None = None,
     proxy: ProxyRules | None = None,
 ) -> Service:
     """What serving an application needs, on the running loop.

@@ -1,0 +1,3 @@
+"""Types of ``joining.pyx``."""
+
+def join(pieces: tuple[bytes, ...]) -> bytes: ...
