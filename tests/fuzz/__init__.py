@@ -5,5 +5,7 @@ time::
 
     ADDAX_FUZZ_EXAMPLES=20000 python -m pytest tests/fuzz
 
+``run_native.py`` runs by itself, faster and without hypothesis: it holds the parsers against plain Python.
+
 A failure prints the smallest input that was found and a line that plays it again.
 """

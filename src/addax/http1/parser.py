@@ -45,7 +45,8 @@ class ParserHandler(ResponseSink):
             minor: 0 or 1, of HTTP/1.x.
             headers: names lower-cased.
             known: what this returned before, on this connection, for the same version and, to the byte, the same field
-                lines; None if they are new, which is always right.
+                lines, or at least the same ones of those that ``core.headers`` looks at; None if they are new, which is
+                always right.
 
         Returns:
             What the head means. Its first item says how the body is framed: its length in bytes (0: none, and no
