@@ -11,7 +11,6 @@ cdef int _TRAILERS
 cdef int _SIZE_MAX_DIGITS
 
 
-@cython.final
 cdef class ChunkedDecoder:
     cdef ParserHandler _handler
     cdef object _settings
@@ -25,6 +24,7 @@ cdef class ChunkedDecoder:
 
     @cython.locals(size=Py_ssize_t, end=Py_ssize_t, available="unsigned long long")
     cpdef Py_ssize_t feed(self, bytes data, Py_ssize_t position=*) except? -2
+    cdef bytes _piece(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(
         end=Py_ssize_t, stop=Py_ssize_t, byte="unsigned char", digit="unsigned char", size="unsigned long long"
     )

@@ -55,6 +55,8 @@ cdef class StrictParser(Parser):
     cdef _keep_back(self, bytes data, Py_ssize_t end)
     cpdef head_with_body(self)
 
+    cdef ChunkedDecoder _new_decoder(self)
+    cdef bytes _piece(self, bytes data, Py_ssize_t start, Py_ssize_t end)
     @cython.locals(available=Py_ssize_t, remaining="long long", end=Py_ssize_t)
     cdef _feed_length(self, bytes data, Py_ssize_t start)
     @cython.locals(end=Py_ssize_t)

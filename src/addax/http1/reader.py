@@ -282,7 +282,7 @@ class StrictParser(Parser):
         self.is_inside_message = True
         if framing == _CHUNKED_BODY:
             self._state = _CHUNKED
-            self._chunked = ChunkedDecoder(self._handler, self._settings)
+            self._chunked = self._new_decoder()
             if end < len(data):
                 self._feed_chunked(data, end)
         else:
@@ -309,15 +309,23 @@ class StrictParser(Parser):
 
     # ---- bodies
 
+    def _new_decoder(self) -> ChunkedDecoder:
+        """For a body in chunked coding."""
+        return ChunkedDecoder(self._handler, self._settings)
+
+    def _piece(self, data: bytes, start: int, end: int) -> bytes:
+        """A part of the data; a method, so that the native parser can make it for less."""
+        return data[start:end]
+
     def _feed_length(self, data: bytes, start: int) -> None:
         available = len(data) - start
         remaining = self._remaining
         if available < remaining:
             self._remaining = remaining - available
-            self._handler.on_body(data if start == 0 else data[start:])
+            self._handler.on_body(data if start == 0 else self._piece(data, start, len(data)))
             return
         end = start + remaining
-        self._handler.on_body(data if start == 0 and end == len(data) else data[start:end])
+        self._handler.on_body(data if start == 0 and end == len(data) else self._piece(data, start, end))
         self._end(data, end)
 
     def _feed_chunked(self, data: bytes, start: int) -> None:
