@@ -294,11 +294,21 @@ def test_a_head_that_is_like_the_one_before_means_what_it_says(parser_class: Any
         (b"GET /x  HTTP/1.1", 400),
         (b"GET /x\nHost: b HTTP/1.1", 400),
         (b"\nGET /x HTTP/1.1", 400),
+        (b"GET /\x93 HTTP/1.1", 400),
     ],
 )
 def test_a_bad_request_line_over_known_fields_is_still_bad(parser_class: Any, line: bytes, status: int):
     assert run(parser_class, [GET % 1, line + (GET % 1)[15:]], Http1Settings())[1] == status
     assert run(parser_class, [GET % 1, line + (GET % 1)[15:]], SMALL)[1] == status
+
+
+def test_a_target_over_known_fields_is_looked_at_like_any_other(parser_class: Any):
+    recorder = Recorder()
+    parser = parser_class(recorder, SMALL)
+    parser.feed(GET % 1)
+    with pytest.raises(RemoteProtocolError, match="a control character or a bare CR in the head"):
+        parser.feed((GET % 1).replace(b"/1", b"/\x93"))
+    assert len(recorder.events) == 2
 
 
 def test_the_remembered_fields_are_a_copy(parser_class: Any):

@@ -44,7 +44,7 @@ cdef class StrictParser(Parser):
     cdef _feed_head(self, bytes data, Py_ssize_t start)
     @cython.locals(end=Py_ssize_t, head=bytes, headers=list, last_headers=list, meaning=tuple, target=bytes)
     cdef bint _take_head(self, bytes data, Py_ssize_t start, Py_ssize_t limit) except -1
-    @cython.locals(last=LastHead, parts=list)
+    @cython.locals(last=LastHead, parts=list, target=bytes)
     cdef bint _feed_repeated(self, bytes data) except -1
     @cython.locals(end=Py_ssize_t)
     cdef _feed_partial_head(self, bytes data, Py_ssize_t start)

@@ -210,12 +210,16 @@ class StrictParser(Parser):
             if len(data) > self._quick_max_bytes or not data.endswith(last.lines):
                 return False
             parts = data[: len(data) - len(last.lines)].split(b" ")
-            if len(parts) != 3 or parts[2] != b"HTTP/1.1" or not parts[1]:
+            if len(parts) != 3 or parts[2] != b"HTTP/1.1":
+                return False
+            target = parts[1]
+            # Visible ASCII, without a pattern, which would cost half as much again as all of this.
+            if not target or not target.isascii() or not target.decode("ascii").isprintable():
                 return False
             method = METHODS.get(parts[0])
             if method is None:
                 return False
-            last.data, last.method, last.target = data, method, parts[1]
+            last.data, last.method, last.target = data, method, target
         self._leading_line_skipped = False
         self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
         return True
