@@ -23,7 +23,8 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("src")
-CYTHON_OUTPUT = "build/cython"
+#: One for each Python, like the rest of ``build``: by its time, what one has translated would look right to another.
+CYTHON_OUTPUT = f"build/cython-{sys.implementation.cache_tag}"
 
 DIRECTIVES = {
     "language_level": "3",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,22 @@ def compiled_modules() -> tuple[set[str], set[str]]:
         name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
         declared.add(name)
         try:
-            module = import_module(name)
+            spec = find_spec(name)
         except ModuleNotFoundError:
             continue
-        if isinstance(module.__loader__, ExtensionFileLoader):
+        if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
             compiled.add(name)
+            _load(name)
     return declared, compiled
+
+
+def _load(name: str) -> None:
+    try:
+        import_module(name)
+    except ModuleNotFoundError as error:
+        # A library of an extra, like httptools, need not be here.
+        if error.name is None or error.name.partition(".")[0] == "addax":
+            raise
 
 
 def main(variant: str) -> None:

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,12 @@ def bring_up_to_date(root: Path, suffix: str) -> None:
     note = root / "build" / f"compiled{suffix}.json"
     old = _read(note)
     new = describe(root, suffix)
-    if new != old:
+    if any(new[part] != old[part] for part in new):
         for name, digest in new["sources"].items():
-            if old["sources"].get(name) != digest:
-                # Cython and setuptools compare times, and those of a file from elsewhere may be old.
-                os.utime(root / name)
+            # Cython and setuptools compare times. Those of a file from elsewhere may be old, and a checkout of the same
+            # content looks new.
+            time_ns = old["times"][name] if old["sources"].get(name) == digest else time.time_ns()
+            os.utime(root / name, ns=(time_ns, time_ns))
         force = ["--force"] if new["settings"] != old["settings"] else []
         note.unlink(missing_ok=True)
         command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", *force]
@@ -75,6 +77,7 @@ def bring_up_to_date(root: Path, suffix: str) -> None:
         new = describe(root, suffix)
         if not new["results"]:
             return
+        new["times"] = {name: (root / name).stat().st_mtime_ns for name in new["sources"]}
         note.parent.mkdir(exist_ok=True)
         note.write_text(json.dumps(new), encoding="utf-8")
     # A checkout of another branch and back makes the sources look newer than what was made from them.
@@ -86,8 +89,9 @@ def _read(note: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"settings": None, "sources": {}, "results": {}}
-    return content
+        content = {}
+    empty: dict[str, Any] = {"settings": None, "sources": {}, "results": {}, "times": {}}
+    return empty | content if content.keys() == empty.keys() else empty
 
 
 if __name__ == "__main__":

@@ -81,13 +81,30 @@ def test_a_changed_source_is_compiled_even_with_an_old_time(
     source = checkout / "src/addax" / name
     source.write_text("changed")
     os.utime(source, LONG_AGO)
-    untouched = checkout / "src/addax/b.py"
-    os.utime(untouched, LONG_AGO)
     assert update() == [BUILD]
     assert source.stat().st_mtime > LONG_AGO[1]
-    assert untouched.stat().st_mtime == LONG_AGO[1]
     assert "changed" in (checkout / "src/addax" / f"a{SUFFIX}").read_text()
     assert update() == []
+
+
+def test_what_was_only_checked_out_again_keeps_the_time_by_which_it_was_compiled(
+    checkout: Path, update: Callable[[], list[str]]
+) -> None:
+    same, changed = (checkout / "src/addax" / name for name in ("b.py", "a.py"))
+    update()
+    before = same.stat().st_mtime_ns
+    same.write_bytes(same.read_bytes())
+    os.utime(same, ns=(before + 5_000_000_000, before + 5_000_000_000))
+    changed.write_text("changed")
+    assert update() == [BUILD]
+    assert same.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"sources": {}}'])
+def test_a_note_that_cannot_be_used_is_as_none(text: str, checkout: Path, update: Callable[[], list[str]]) -> None:
+    update()
+    (checkout / "build" / f"compiled{SUFFIX}.json").write_text(text)
+    assert update() == [f"{BUILD} --force"]
 
 
 def test_a_new_declaration_is_compiled(checkout: Path, update: Callable[[], list[str]]) -> None:
