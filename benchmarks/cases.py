@@ -1,11 +1,12 @@
 """The requests that every benchmark sends, and the plain ASGI application that answers them.
 
-Used by ``inprocess.py`` (instruction counts) and ``loopback.py`` (real sockets), so that both measure the same work.
-The application does as little as it can: what is measured is the server.
+Used in process and over real sockets, so that both measure the same work. The application does as little as it can:
+what is measured is the server. What FastAPI answers is in ``fastapi_app.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,12 @@ TEN_KIB = b"x" * 10240
 ONE_KIB = bytes(range(256)) * 4
 PIECE = b"a piece of a stream, one of ten\n" * 4
 PIECES_COUNT = 10
+#: The piece that large bodies are sent in.
+BLOCK = b"b" * 65536
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 _HELLO = b"Hello, world!"
+#: What ``/json`` of ``fastapi_app.py`` answers with.
+JSON = b'{"message":"Hello, world!","count":3}'
 
 #: What Chrome sends for a page that it has a cookie for: fifteen fields.
 BROWSER_FIELDS = (
@@ -50,9 +55,10 @@ class Case:
     Attributes:
         name: as the command line and the tables call it.
         title: what it is, for the tables.
-        request: all bytes of it.
+        request: all bytes of it; of the first one, where they differ.
         status: of the answer.
         body: of the answer, without its framing.
+        vary: makes the n-th request where each differs from all others: bytes that come again flatter a cache.
     """
 
     name: str
@@ -60,33 +66,77 @@ class Case:
     request: bytes
     status: int
     body: bytes
+    vary: Callable[[int], bytes] | None = None
+
+    def requests(self, count: int) -> list[bytes]:
+        """That many requests to send one after the other.
+
+        Each is an object of its own, as those that a socket gives: an object met before has its hash at hand.
+        """
+        if self.vary is None:
+            return [bytes(bytearray(self.request)) for _ in range(count)]
+        return [self.vary(number) for number in range(count)]
 
 
-def _get(path: bytes) -> bytes:
-    return b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (path, HOST)
+def get(path: bytes, *fields: tuple[bytes, bytes]) -> bytes:
+    """A request without a body."""
+    lines = b"".join(b"%b: %b\r\n" % field for field in ((b"Host", HOST), *fields))
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (path, lines)
 
 
-def _browser() -> bytes:
+def post(path: bytes, body: bytes) -> bytes:
+    """A request with a body of known length."""
+    head = b"POST %b HTTP/1.1\r\nHost: %b\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
+    return head % (path, HOST, len(body)) + body
+
+
+def _browser(path: bytes = b"/hello", session: bytes = b"5f2c6a1e9b7d4c3f8a0e") -> bytes:
     lines = b"".join(b"%b: %b\r\n" % field for field in BROWSER_FIELDS)
-    return b"GET /hello HTTP/1.1\r\n" + lines + b"\r\n"
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (path, lines.replace(b"5f2c6a1e9b7d4c3f8a0e", session))
 
 
-def _post() -> bytes:
-    head = b"POST /echo HTTP/1.1\r\nHost: %b\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
-    return head % (HOST, len(ONE_KIB)) + ONE_KIB
+def _hello_number(number: int) -> bytes:
+    return get(b"/hello?page=%06d" % number)
+
+
+def _browser_number(number: int) -> bytes:
+    # Nothing of the head comes again: another page, and another visitor.
+    return _browser(b"/hello?page=%06d" % number, b"5f2c6a1e9b7d4c%06d" % number)
 
 
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        Case("hello", "GET, 13 bytes back", _get(b"/hello"), 200, _HELLO),
-        Case("browser", "the same with the 15 fields of Chrome", _browser(), 200, _HELLO),
-        Case("post", "POST of 1 KiB, echoed", _post(), 200, ONE_KIB),
-        Case("large", "GET, 10 KiB back", _get(b"/large"), 200, TEN_KIB),
-        Case("missing", "GET, 404", _get(b"/missing"), 404, b"Not Found"),
-        Case("stream", "GET, 10 pieces of 128 bytes back", _get(b"/stream"), 200, PIECE * PIECES_COUNT),
+        Case("hello", "GET, 13 bytes back", get(b"/hello"), 200, _HELLO),
+        Case(
+            "hello-varying",
+            "the same, another query each time",
+            _hello_number(0),
+            200,
+            _HELLO,
+            _hello_number,
+        ),
+        Case("browser", "GET with the 15 fields of Chrome", _browser(), 200, _HELLO),
+        Case(
+            "browser-varying",
+            "the same, another query and another cookie each time",
+            _browser_number(0),
+            200,
+            _HELLO,
+            _browser_number,
+        ),
+        Case("post", "POST of 1 KiB, echoed", post(b"/echo", ONE_KIB), 200, ONE_KIB),
+        Case("large", "GET, 10 KiB back", get(b"/large"), 200, TEN_KIB),
+        Case("missing", "GET, 404", get(b"/missing"), 404, b"Not Found"),
+        Case("stream", "GET, 10 pieces of 128 bytes back", get(b"/stream"), 200, PIECE * PIECES_COUNT),
     )
 }
+#: Sent over sockets only.
+HELLO_CLOSE = Case(
+    "hello-close", "GET, a connection for each request", get(b"/hello", (b"Connection", b"close")), 200, _HELLO
+)
+FASTAPI_JSON = Case("json", "FastAPI route, JSON back", get(b"/json"), 200, JSON)
+ALL_CASES: dict[str, Case] = {**CASES, HELLO_CLOSE.name: HELLO_CLOSE, FASTAPI_JSON.name: FASTAPI_JSON}
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -102,6 +152,12 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _stream(send)
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
+    elif scope["type"] == "websocket":
+        await _echo_messages(receive, send)
+    elif path == "/bytes":
+        await _send_bytes(send, int(scope["query_string"]))
+    elif path == "/count":
+        await _count_bytes(receive, send)
     else:
         await _answer(send, 404, b"Not Found")
 
@@ -114,10 +170,10 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
 
 async def _read_body(receive: Any) -> bytes:
     message = await receive()
-    body: bytes = message["body"]
-    while message["more_body"]:
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
         message = await receive()
-        body += message["body"]
+        body += message.get("body", b"")
     return body
 
 
@@ -126,6 +182,33 @@ async def _stream(send: Any) -> None:
     for _ in range(PIECES_COUNT):
         await send({"type": "http.response.body", "body": PIECE, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_bytes(send: Any, size: int) -> None:
+    """A body of any size, in the pieces that a file would be read in."""
+    headers = [*_TEXT, (b"content-length", b"%d" % size)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    while size > len(BLOCK):
+        await send({"type": "http.response.body", "body": BLOCK, "more_body": True})
+        size -= len(BLOCK)
+    await send({"type": "http.response.body", "body": BLOCK[:size]})
+
+
+async def _count_bytes(receive: Any, send: Any) -> None:
+    """Reads a body of any size and keeps nothing of it."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    await _answer(send, 200, b"%d" % size)
+
+
+async def _echo_messages(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

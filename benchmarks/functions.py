@@ -11,7 +11,6 @@ for the sum.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
 from bisect import bisect_right
@@ -20,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cases import CASES
+from environment import tree_path
 from instructions import COUNTS, LONG_RUN, SERVERS, run_valgrind
 
 EVALUATOR = "_PyEval_EvalFrameDefault"
-_PROCESS = re.compile(r"^==(\d+)==", re.MULTILINE)
 
 
 class Names:
@@ -74,15 +73,13 @@ def measure(server: str, case: str, loop: str) -> tuple[Counter[str], Counter[st
     calls: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as directory:
         dump = Path(directory) / "dump"
-        output = run_valgrind(
-            server, case, loop, dump, valgrind=("--compress-strings=no", "--compress-pos=no"), python=("-X", "perf")
-        )
-        process = _PROCESS.search(output)
-        assert process is not None, output
-        perf_map = Path(f"/tmp/perf-{process[1]}.map")
+        plain = ("--compress-strings=no", "--compress-pos=no")
+        output = run_valgrind(server, [case], loop, dump, valgrind=plain, python=("-X", "perf"), **tree_path())
+        pid = output.split()[1]
+        perf_map = Path(f"/tmp/perf-{pid}.map")
         names = Names(perf_map)
         perf_map.unlink()
-        for caller, called, count, cost in read_calls(dump.with_name(f"dump.{LONG_RUN}")):
+        for caller, called, count, cost in read_calls(Path(f"{dump}.{pid}.{LONG_RUN}")):
             name = names.find(caller)
             if name is not None and called.startswith(EVALUATOR):
                 costs[name] += cost

@@ -1,9 +1,11 @@
 """Drives one server's protocol in process, without a socket. Started by ``instructions.py`` under valgrind.
 
-    python inprocess.py SERVER CASE [--loop asyncio] [--counts 100,300]
+    python inprocess.py SERVER CASE [CASE ...] [--loop asyncio] [--counts 50,150]
 
-First some requests whose answers are parsed and compared with what they have to be; then requests whose
-answers are only counted, first to warm up, then ``--counts`` of them with a mark before, between and after them.
+For each case a child is forked, when everything has been imported and nothing was run: CPython fits its bytecode to
+what it has met, so a case costs more after another one. In the child, first some requests whose answers are parsed and
+compared with what they have to be; then requests whose answers are only counted, first to warm up, then ``--counts`` of
+them with a mark before, between and after them. The child's case and number are printed.
 
 The event loop runs as for a real server: each request is an event of the loop of its own, and the next comes in a
 later one, after the transport was given the last byte of the answer. Tasks, timers and futures that a server makes are
@@ -16,15 +18,18 @@ import argparse
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 from cases import CASES, Case, app
 
 CHECKED_COUNT = 20
 WARM_UP_COUNT = 100
-#: Of both servers. No connection may time out while it is counted, however slow the machine is.
+#: Of all servers. No connection may time out while it is counted, however slow the machine is.
 OPTIONS: dict[str, Any] = {
     "access_log": False,
     "lifespan": "off",
@@ -139,15 +144,12 @@ class Driver:
     Args:
         loop: does not run yet.
         make_protocol: makes the server's side.
-        case: what to send.
         answer_size: bytes of an answer, to count them only; 0: answers are parsed.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], case: Case, answer_size: int = 0
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], answer_size: int = 0) -> None:
         self._loop = loop
-        self._request = case.request
+        self._requests: Iterator[bytes] = iter(())
         self.transport = CountingTransport(self._answered, answer_size) if answer_size else Transport(self._answered)
         self._left = 0
         self._done: asyncio.Future[None] = loop.create_future()
@@ -155,9 +157,10 @@ class Driver:
         protocol.connection_made(self.transport)
         self._receive = protocol.data_received
 
-    def run(self, count: int) -> None:
+    def run(self, requests: Sequence[bytes]) -> None:
         """Send requests; return when all of them were answered."""
-        self._left = count
+        self._requests = iter(requests)
+        self._left = len(requests)
         self._done = self._loop.create_future()
         self._loop.call_soon(self._next)
         self._loop.run_until_complete(self._done)
@@ -165,7 +168,7 @@ class Driver:
     def _next(self) -> None:
         if self._left:
             self._left -= 1
-            self._receive(self._request)
+            self._receive(next(self._requests))
         else:
             self._done.set_result(None)
 
@@ -180,8 +183,8 @@ def check(driver: Driver, case: Case) -> int:
         The size of an answer, in bytes.
     """
     sizes = set()
-    for _ in range(CHECKED_COUNT):
-        driver.run(1)
+    for request in case.requests(CHECKED_COUNT):
+        driver.run([request])
         answer = driver.transport.answer
         parts = split_answer(answer)
         assert parts is not None
@@ -217,6 +220,22 @@ def make_uvicorn(parser: str, loop: asyncio.AbstractEventLoop) -> Callable[[], A
     return lambda: protocol(config=config, server_state=state, app_state={}, _loop=loop)
 
 
+def make_floor(kind: str, loop: asyncio.AbstractEventLoop) -> Callable[[], Any]:
+    """What makes the protocol that runs the application and nothing else."""
+    from floors import AppFloor, starter
+
+    assert kind == "app"
+    start = starter(loop)
+    return lambda: AppFloor(app, start)
+
+
+MAKERS: dict[str, Callable[[str, asyncio.AbstractEventLoop], Callable[[], Any]]] = {
+    "addax": make_addax,
+    "uvicorn": make_uvicorn,
+    "floor": make_floor,
+}
+
+
 def make_loop(name: str) -> asyncio.AbstractEventLoop:
     """An event loop by its name."""
     if name == "asyncio":
@@ -230,13 +249,17 @@ def measure(
     loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], case: Case, counts: Sequence[int]
 ) -> None:
     """Run the requests of a case, with marks around each count."""
-    answer_size = check(Driver(loop, make_protocol, case), case)
-    driver = Driver(loop, make_protocol, case, answer_size)
-    driver.run(WARM_UP_COUNT)
+    answer_size = check(Driver(loop, make_protocol), case)
+    driver = Driver(loop, make_protocol, answer_size)
+    requests = case.requests(CHECKED_COUNT + WARM_UP_COUNT + sum(counts))[CHECKED_COUNT:]
+    driver.run(requests[:WARM_UP_COUNT])
     gc.collect()
+    start = WARM_UP_COUNT
     for count in counts:
+        run = requests[start : start + count]
         mark()
-        driver.run(count)
+        driver.run(run)
+        start += count
     mark()
 
 
@@ -245,21 +268,56 @@ def mark() -> None:
     os.getppid()
 
 
+def fork(run: Callable[[], None]) -> tuple[int, bool]:
+    """Run something in a child.
+
+    Returns:
+        The child's number, and whether all was well with it.
+    """
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return pid, os.waitpid(pid, 0)[1] == 0
+    status = 1
+    try:
+        run()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def main() -> None:
-    """Run the case that the command line names."""
+    """Run the cases that the command line names."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("server", help="addax-httptools, addax-h11, uvicorn-httptools or uvicorn-h11")
-    arguments.add_argument("case", choices=list(CASES))
+    arguments.add_argument("server", help="addax-native, addax-httptools, addax-h11, uvicorn-httptools, floor-app, ...")
+    arguments.add_argument("cases", choices=list(CASES), nargs="+")
     arguments.add_argument("--loop", default="uvloop", choices=["uvloop", "asyncio"])
-    arguments.add_argument("--counts", default=[100, 300], type=lambda text: [int(count) for count in text.split(",")])
+    arguments.add_argument("--counts", default=[50, 150], type=lambda text: [int(count) for count in text.split(",")])
     options = arguments.parse_args()
     name, _, parser = options.server.partition("-")
-    loop = make_loop(options.loop)
-    asyncio.set_event_loop(loop)
-    make_protocol = {"addax": make_addax, "uvicorn": make_uvicorn}[name](parser, loop)
-    # The collector runs at moments that differ from run to run; both servers go without it.
+
+    def run(case: Case) -> None:
+        loop = make_loop(options.loop)
+        asyncio.set_event_loop(loop)
+        measure(loop, MAKERS[name](parser, loop), case, options.counts)
+
+    # The collector runs at moments that differ from run to run; all servers go without it.
     gc.disable()
-    measure(loop, make_protocol, CASES[options.case], options.counts)
+    # Once here, so that the children find everything imported.
+    loop = make_loop(options.loop)
+    MAKERS[name](parser, loop)
+    loop.close()
+    for case_name in options.cases:
+        pid, is_well = fork(lambda: run(CASES[case_name]))  # noqa: B023, it is called at once
+        if not is_well:
+            sys.exit(f"{options.server}: {case_name} failed")
+        print(f"{case_name} {pid}", flush=True)
+    if "perf" in sys._xoptions:
+        # The children's are read by functions.py.
+        Path(f"/tmp/perf-{os.getpid()}.map").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

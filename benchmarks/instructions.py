@@ -1,114 +1,150 @@
 """What a request costs inside the server: instructions per request, counted by valgrind, without sockets.
 
-    python benchmarks/instructions.py                 addax and uvicorn, all cases, on the Python that runs this
-    python benchmarks/instructions.py --markdown out.md --servers uvicorn-httptools,addax-h11 --cases hello,browser
-
-Two runs of different length are counted in one process after everything has warmed up; their difference, divided by
-the difference of their lengths, is the cost of one request. So start, imports and warm-up are not in it, and the number
-is the same again on a busy machine: that is what it is for. It says nothing about the kernel's part, see
-``loopback.py``.
-
-Needs valgrind, and uvicorn 0.54.0 and httptools next to addax.
+Two runs of different length are counted after everything has warmed up; their difference, divided by the difference of
+their lengths, is the cost of one request. So start, imports and warm-up are not in it, and the number is the same again
+on a busy machine: that is what it is for. It says nothing about the kernel's part, see ``loopback.py``.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 
 from cases import CASES
+from environment import HERE, child_environ, probe_addax
+from progress import say
 
-HERE = Path(__file__).resolve().parent
-SOURCES = HERE.parent / "src"
 BASE = "uvicorn-httptools"
-SERVERS = (BASE, "addax-httptools", "addax-h11", "uvicorn-h11")
-UVICORN = "0.54.0"
-COUNTS = (100, 300)
+FLOOR = "floor-app"
+PURE = "-pure"
+#: Everything that there can be; what there is here says ``available``.
+SERVERS = (
+    "addax-native",
+    "addax-httptools",
+    "addax-h11",
+    "addax-httptools-pure",
+    "addax-h11-pure",
+    BASE,
+    "uvicorn-h11",
+    FLOOR,
+)
+LABELS = {
+    "addax-native": "addax, native parser",
+    "addax-httptools": "addax, httptools",
+    "addax-h11": "addax, h11",
+    "addax-httptools-pure": "addax, httptools, plain Python",
+    "addax-h11-pure": "addax, h11, plain Python",
+    BASE: "uvicorn, httptools",
+    "uvicorn-h11": "uvicorn, h11",
+    FLOOR: "floor: the app alone",
+}
+COUNTS = (50, 150)
 #: The numbers of the dumps of the two runs.
 SHORT_RUN, LONG_RUN = 2, 3
+#: Of all cases of one server; most take less than one minute.
+PATIENCE_S = 900
 _SUMMARY = re.compile(r"^summary: (\d+)$", re.MULTILINE)
 
 #: Instructions of one request, by server and case.
-Costs = dict[tuple[str, str], float]
+Costs = dict[str, dict[str, float]]
 
 
-def count_all(servers: list[str], cases: list[str], loop: str) -> Costs:
-    """Count everything, as many processes at a time as there are cores; that does not change the counts."""
-    pairs = [(server, case) for server in servers for case in cases]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = pool.map(lambda pair: count_instructions(*pair, loop), pairs)
-        return dict(zip(pairs, counts, strict=True))
+def available(variables: dict[str, str] | None = None) -> list[str]:
+    """Which of the servers can be counted with what is installed.
 
-
-def count_instructions(server: str, case: str, loop: str) -> float:
-    """Instructions of one request.
-
-    A process for each case: CPython fits its bytecode to what it has met, so a case costs more after another one.
+    addax counts as compiled only if it is; without compiled modules there is the plain variant alone.
     """
-    with tempfile.TemporaryDirectory() as directory:
+    compiled, pure = probe_addax(False, **(variables or {})), probe_addax(True, **(variables or {}))
+    found = [f"addax-{name}" for name in compiled["parsers"]] if compiled["compiled"] else []
+    found += [f"addax-{name}{PURE}" for name in pure["parsers"]] if not pure["compiled"] else []
+    return [server for server in SERVERS if server in found or not server.startswith("addax")]
+
+
+def count_all(servers: Iterable[str], cases: Sequence[str], loop: str = "uvloop", **variables: str) -> Costs:
+    """Count everything, as many servers at a time as there are cores; that does not change the counts."""
+    pairs = [(server, list(cases)) for server in servers]
+    return count_pairs(pairs, loop, **variables)
+
+
+def count_pairs(pairs: Sequence[tuple[str, list[str]]], loop: str = "uvloop", **variables: str) -> Costs:
+    """The same for different cases of each server."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = pool.map(lambda pair: count_server(*pair, loop, **variables), pairs)
+        return {server: costs for (server, _), costs in zip(pairs, counts, strict=True)}
+
+
+def count_server(server: str, cases: Sequence[str], loop: str, **variables: str) -> dict[str, float]:
+    """Instructions of one request of each case."""
+    with tempfile.TemporaryDirectory(prefix="addax-bench-") as directory:
         dumps = Path(directory) / "dump"
-        run_valgrind(server, case, loop, dumps)
-        short, long = (_summary(dumps.with_name(f"dump.{number}")) for number in (SHORT_RUN, LONG_RUN))
-    print(f"counted {server}, {case}", file=sys.stderr)
-    return (long - short) / (COUNTS[1] - COUNTS[0])
+        output = run_valgrind(server, cases, loop, dumps, **variables)
+        costs = {}
+        for line in output.splitlines():
+            case, pid = line.split()
+            short, long = (_summary(Path(f"{dumps}.{pid}.{number}")) for number in (SHORT_RUN, LONG_RUN))
+            costs[case] = round((long - short) / (COUNTS[1] - COUNTS[0]), 1)
+    say(f"counted {server}: {', '.join(f'{case} {cost:,.0f}' for case, cost in costs.items())}")
+    return costs
 
 
 def run_valgrind(
     server: str,
-    case: str,
+    cases: Sequence[str],
     loop: str,
     dumps: Path,
     valgrind: tuple[str, ...] = (),
     python: tuple[str, ...] = (),
+    **variables: str,
 ) -> str:
-    """Drive a server under valgrind, which writes its counters to ``dumps.1``, ``dumps.2`` and so on.
+    """Drive a server under valgrind, which writes its counters to ``dumps.PID.1``, ``dumps.PID.2`` and so on.
 
-    The first dump has everything up to the warm-up, then come the two runs.
+    The first dump of a case's process has everything up to the warm-up, then come the two runs.
 
     Args:
         server: one of ``SERVERS``.
-        case: the name of a case.
+        cases: names of cases.
         loop: ``uvloop`` or ``asyncio``.
         dumps: the beginning of the files' names.
         valgrind: further options of valgrind.
         python: further options of the interpreter.
+        variables: of the environment.
 
     Returns:
-        What was written to standard error.
+        What was written to standard output: a line for each case with the number of its process.
     """
+    if shutil.which("valgrind") is None:
+        sys.exit("valgrind is not installed")
     command = [
         "valgrind",
+        "--quiet",
         "--tool=callgrind",
-        f"--callgrind-out-file={dumps}",
+        f"--callgrind-out-file={dumps}.%p",
         "--dump-before=getppid",
         *valgrind,
         sys.executable,
         *python,
         str(HERE / "inprocess.py"),
-        server,
-        case,
+        server.removesuffix(PURE),
+        *cases,
         f"--loop={loop}",
         f"--counts={COUNTS[0]},{COUNTS[1]}",
     ]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    # Without the first the order in sets of the interpreter differs from run to run, and with it the counts.
+    fixed = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = child_environ(server.endswith(PURE), **fixed, **variables)
+    done = subprocess.run(
+        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     if done.returncode != 0:
         sys.exit(f"{server} failed:\n{done.stderr}")
-    return done.stderr
-
-
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, (str(SOURCES), os.environ.get("PYTHONPATH"))))
-    # Without this the order in sets and dicts of the interpreter differs from run to run, and with it the counts.
-    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return done.stdout
 
 
 def _summary(dump: Path) -> int:
@@ -117,50 +153,8 @@ def _summary(dump: Path) -> int:
     return int(found[1])
 
 
-def render(costs: Costs, servers: list[str], cases: list[str]) -> str:
-    """The results as a Markdown table; the first server is what the others are compared with."""
-    base, *others = servers
-    lines = [
-        f"| instructions a request | {base} | {' | '.join(others)} |",
-        f"| --- |{' ---: |' * len(servers)}",
-    ]
-    for case in cases:
-        basis = costs[base, case]
-        cells = [f"{costs[other, case]:,.0f} ({costs[other, case] / basis:.2f} x)" for other in others]
-        lines.append(f"| {' | '.join([f'{case}: {CASES[case].title}', f'{basis:,.0f}', *cells])} |")
-    return "\n".join(lines)
-
-
-def _names(known: tuple[str, ...]) -> object:
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
-        return names
-
-    return parse
-
-
-def main() -> None:
-    """Measure and print."""
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    arguments.add_argument("--servers", type=_names(SERVERS), default=list(SERVERS[:3]), help=", ".join(SERVERS))  # type: ignore[arg-type]
-    arguments.add_argument("--cases", type=_names(tuple(CASES)), default=list(CASES), help=", ".join(CASES))  # type: ignore[arg-type]
-    arguments.add_argument("--loop", default="uvloop", choices=["uvloop", "asyncio"])
-    arguments.add_argument("--markdown", type=Path, help="write the table to this file too")
-    options = arguments.parse_args()
-    if shutil.which("valgrind") is None:
-        sys.exit("valgrind is not installed")
-    if version("uvicorn") != UVICORN:
-        sys.exit(f"the comparison is with uvicorn {UVICORN}; installed is {version('uvicorn')}")
-    costs = count_all(options.servers, options.cases, options.loop)
-    table = render(costs, options.servers, options.cases)
-    title = f"{platform.python_implementation()} {platform.python_version()}, {options.loop}, uvicorn {UVICORN}"
-    print(f"{title}\n\n{table}")
-    if options.markdown is not None:
-        options.markdown.write_text(f"{title}\n\n{table}\n")
-
-
-if __name__ == "__main__":
-    main()
+def measure(servers: Sequence[str] | None, quick: bool) -> Costs:
+    """What ``run`` asks for."""
+    wanted = [server for server in available() if servers is None or server in servers]
+    cases = ["hello", "browser"] if quick else list(CASES)
+    return count_all(wanted, cases)

@@ -1,16 +1,45 @@
-"""The servers that ``loopback.py`` compares: how each is installed and started. A new one is a row of ``PEERS``."""
+"""The servers that are compared over sockets: how each is started. A new one is a row of ``PEERS``.
+
+Each runs with one process, on uvloop where it can, and otherwise as its makers ship it; what departs from that stands
+in its row, with the reason. All run on the same Python, with the same application.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-SOURCES = HERE.parent / "src"
-APP = "cases:app"
+from environment import HERE
+
+RAW_APP = "cases:app"
+FASTAPI_APP = "fastapi_app:app"
+#: Idle connections of the memory measurement must not be closed meanwhile, by nobody.
+KEEP_ALIVE_S = 75
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files of a certificate for 127.0.0.1."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a server is started for.
+
+    Attributes:
+        app: import string of the application.
+        access_log: whether a line is written for each request, to standard output or standard error.
+        tls: serve https with this.
+    """
+
+    app: str = RAW_APP
+    access_log: bool = False
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -18,68 +47,112 @@ class Peer:
     """A server.
 
     Attributes:
-        title: with the version, for the tables.
-        arguments: of the interpreter; ``{port}`` is filled in. No access log, one process, uvloop.
-        requirements: what is installed for it into an environment of its own; without any it runs in the script's.
+        label: for tables and plots, without the version.
+        distribution: the package whose version the tables name; empty for the floors.
+        arguments: of the interpreter, for a setup and a port.
+        offers: what it can do beyond plain HTTP: ``access log``, ``tls``, ``websocket``.
+        pure: addax as plain Python.
+        is_floor: leaves out what a server is for.
     """
 
-    title: str
-    arguments: str
-    requirements: tuple[str, ...] = ()
+    label: str
+    distribution: str
+    arguments: Callable[[Setup, int], Sequence[str]]
+    offers: frozenset[str] = field(default_factory=frozenset)
+    pure: bool = False
+    is_floor: bool = False
 
-    def python(self) -> Path:
-        """The interpreter that has the server installed."""
-        if not self.requirements:
-            return Path(sys.executable)
-        return prepared(self.requirements)
-
-    def command(self, port: int) -> list[str]:
+    def command(self, setup: Setup, port: int) -> list[str]:
         """What starts the server."""
-        return [str(self.python()), *self.arguments.format(port=port).split()]
+        return [sys.executable, *self.arguments(setup, port)]
+
+
+ALL = frozenset({"access log", "tls", "websocket"})
+
+
+def _addax(*more: str) -> Callable[[Setup, int], Sequence[str]]:
+    def arguments(setup: Setup, port: int) -> Sequence[str]:
+        log = "--access-log" if setup.access_log else "--no-access-log"
+        tls = ("--ssl-certfile", str(setup.tls.certificate), "--ssl-keyfile", str(setup.tls.key)) if setup.tls else ()
+        keep = ("--timeout-keep-alive", str(KEEP_ALIVE_S))
+        return ("-m", "addax", setup.app, "--port", str(port), "--loop", "uvloop", *keep, log, *tls, *more)
+
+    return arguments
+
+
+def _uvicorn(setup: Setup, port: int) -> Sequence[str]:
+    log = "--access-log" if setup.access_log else "--no-access-log"
+    tls = ("--ssl-certfile", str(setup.tls.certificate), "--ssl-keyfile", str(setup.tls.key)) if setup.tls else ()
+    names = ("--loop", "uvloop", "--http", "httptools", "--timeout-keep-alive", str(KEEP_ALIVE_S))
+    return ("-m", "uvicorn", setup.app, "--port", str(port), *names, log, *tls)
+
+
+def _granian(setup: Setup, port: int) -> Sequence[str]:
+    # One runtime thread is its default. So is taking no more connections than its backlog has places, 1024, which is
+    # raised: ten thousand are opened.
+    log = "--access-log" if setup.access_log else "--no-access-log"
+    tls = ("--ssl-certificate", str(setup.tls.certificate), "--ssl-keyfile", str(setup.tls.key)) if setup.tls else ()
+    names = ("--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop", "--http", "1")
+    return ("-m", "granian", *names, "--backpressure", "20000", log, *tls, setup.app)
+
+
+def _hypercorn(setup: Setup, port: int) -> Sequence[str]:
+    log = ("--access-logfile", "-") if setup.access_log else ()
+    tls = ("--certfile", str(setup.tls.certificate), "--keyfile", str(setup.tls.key)) if setup.tls else ()
+    # It closes a connection after 1000 requests, for which its command has no option; that share of the cost is small.
+    names = ("--worker-class", "uvloop", "--keep-alive", str(KEEP_ALIVE_S))
+    return ("-m", "hypercorn", "--bind", f"127.0.0.1:{port}", *names, *log, *tls, setup.app)
+
+
+def _gunicorn(parser: str) -> Callable[[Setup, int], Sequence[str]]:
+    # Its own worker for ASGI, and not the class of uvicorn. The default of 2 s for idle connections and the worker's
+    # heartbeat in a directory on disk are what its manual says to change.
+    def arguments(setup: Setup, port: int) -> Sequence[str]:
+        log = ("--access-logfile", "-") if setup.access_log else ()
+        tls = ("--certfile", str(setup.tls.certificate), "--keyfile", str(setup.tls.key)) if setup.tls else ()
+        names = ("--worker-class", "asgi", "--asgi-loop", "uvloop", "--http-parser", parser)
+        more = ("--keep-alive", str(KEEP_ALIVE_S), "--worker-tmp-dir", "/dev/shm", "--no-control-socket")
+        return ("-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *names, *more, *log, *tls, setup.app)
+
+    return arguments
+
+
+def _fastpysgi(setup: Setup, port: int) -> Sequence[str]:
+    # Its command has no option for the size of a request body, so a small script starts it. It brings its own loop.
+    tls = (str(setup.tls.certificate), str(setup.tls.key)) if setup.tls else ()
+    return (str(HERE / "start_fastpysgi.py"), setup.app, str(port), *tls)
+
+
+def _floor(kind: str) -> Callable[[Setup, int], Sequence[str]]:
+    return lambda setup, port: (str(HERE / "floors.py"), kind, setup.app, "--port", str(port))
 
 
 PEERS: dict[str, Peer] = {
-    "addax-httptools": Peer(
-        "addax, httptools", f"-m addax {APP} --port {{port}} --no-access-log --loop uvloop --http httptools"
-    ),
-    "addax-h11": Peer("addax, h11", f"-m addax {APP} --port {{port}} --no-access-log --loop uvloop --http h11"),
-    "uvicorn": Peer(
-        "uvicorn 0.54.0, httptools",
-        f"-m uvicorn {APP} --port {{port}} --no-access-log --loop uvloop --http httptools",
-        ("uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"),
-    ),
-    "uvicorn-h11": Peer(
-        "uvicorn 0.54.0, h11",
-        f"-m uvicorn {APP} --port {{port}} --no-access-log --loop uvloop --http h11",
-        ("uvicorn==0.54.0", "uvloop==0.23.0", "h11==0.16.0"),
-    ),
-    "granian": Peer(
-        "granian 2.8.7",
-        f"-m granian --interface asgi --host 127.0.0.1 --port {{port}} --no-ws --http 1 --loop uvloop {APP}",
-        ("granian==2.8.7", "uvloop==0.23.0"),
-    ),
-    "hypercorn": Peer(
-        "hypercorn 0.18.0",
-        f"-m hypercorn --bind 127.0.0.1:{{port}} --worker-class uvloop {APP}",
-        ("hypercorn==0.18.0", "uvloop==0.23.0"),
-    ),
+    "addax": Peer("addax", "addax", _addax(), ALL),
+    "addax-httptools": Peer("addax, httptools", "addax", _addax("--http", "httptools"), ALL),
+    "addax-h11": Peer("addax, h11", "addax", _addax("--http", "h11"), ALL),
+    "addax-pure": Peer("addax, plain Python", "addax", _addax("--http", "httptools"), ALL, pure=True),
+    "uvicorn": Peer("uvicorn", "uvicorn", _uvicorn, ALL),
+    "granian": Peer("granian", "granian", _granian, ALL),
+    "hypercorn": Peer("hypercorn", "hypercorn", _hypercorn, ALL),
+    # What "pip install gunicorn" gives, and with its optional parser. Of that the newest release that could be had is
+    # older than the extra "fast" of gunicorn 27.0.1 asks for, and loses connections on uploads of 128 KiB.
+    "gunicorn": Peer("gunicorn asgi", "gunicorn", _gunicorn("python"), ALL),
+    "gunicorn-fast": Peer("gunicorn asgi, parser in C", "gunicorn", _gunicorn("fast"), ALL),
+    # It has no access log, and no WebSocket.
+    "fastpysgi": Peer("fastpysgi", "fastpysgi", _fastpysgi, frozenset({"tls"})),
+    "floor-app": Peer("floor: the app alone", "", _floor("app"), is_floor=True),
+    "floor-answer": Peer("floor: bytes for bytes", "", _floor("answer"), is_floor=True),
 }
-
-
-def prepared(requirements: tuple[str, ...]) -> Path:
-    """The interpreter of an environment that has the requirements; it is made on the first call."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "addax-benchmarks"
-    tag = f"{sys.implementation.cache_tag}-{'-'.join(requirements).replace('==', '-')}"
-    python = cache / tag / "bin" / "python"
-    stamp = cache / tag / "complete"
-    if not stamp.exists():
-        print(f"installing {', '.join(requirements)} ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(cache / tag)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *requirements], check=True)
-        stamp.touch()
-    return python
-
-
-def environment() -> dict[str, str]:
-    """Where the application and addax are found."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(HERE), str(SOURCES)))}
+#: Of these, who takes part in everything.
+MAIN = (
+    "addax",
+    "uvicorn",
+    "granian",
+    "hypercorn",
+    "gunicorn",
+    "gunicorn-fast",
+    "fastpysgi",
+    "floor-app",
+    "floor-answer",
+)

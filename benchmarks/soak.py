@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from peers import environment
+from environment import child_environ, tree_path
 from soak_clients import BODY_S, HEAD_S, KEEP_ALIVE_S, PATIENCE_S, WRITE_S, Clients, read_answer
 
 #: The share of the time after which memory is expected not to grow any more.
@@ -51,7 +51,7 @@ class Server:
         # The access log is written, as in real life, but nobody reads it.
         self.process = subprocess.Popen(
             [*command, *arguments],
-            env=environment(),
+            env=child_environ(**tree_path()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log.open("wb"),
