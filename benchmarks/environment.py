@@ -37,8 +37,10 @@ for name in PARSERS:
         usable.append(name)
     except Exception:
         pass
+cython = sorted(name.removeprefix("_cython_") for name in sys.modules if name.startswith("_cython_"))
 loaded = [getattr(module, "__file__", None) or "" for name, module in sys.modules.items() if name.startswith("addax")]
-print(json.dumps({"compiled": any(not file.endswith(".py") for file in loaded if file), "parsers": usable}))
+is_compiled = any(not file.endswith(".py") for file in loaded if file)
+print(json.dumps({"compiled": is_compiled, "parsers": usable, "cython": cython}))
 """
 
 
@@ -132,7 +134,7 @@ def probe_addax(pure: bool, **variables: str) -> dict[str, Any]:
     """Whether addax as installed is compiled, and the parsers that it can use.
 
     Returns:
-        ``{"compiled": bool, "parsers": [names]}``
+        ``{"compiled": bool, "parsers": [names], "cython": [version that has compiled it]}``
     """
     command = [sys.executable, "-c", _PROBE]
     done = subprocess.run(

@@ -139,9 +139,18 @@ def run_valgrind(
     # Without the first the order in sets of the interpreter differs from run to run, and with it the counts.
     fixed = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     environ = child_environ(server.endswith(PURE), **fixed, **variables)
-    done = subprocess.run(
-        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{server}: not counted within {PATIENCE_S} s")
     if done.returncode != 0:
         sys.exit(f"{server} failed:\n{done.stderr}")
     return done.stdout
