@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from environment import HERE, probe_addax, tree_path
-from instructions import FLOOR, Costs, available, count_pairs
+from instructions import FLOOR, PURE, Costs, available, count_pairs
 
 FILE = HERE / "instructions.json"
 CASES = ["hello", "browser", "post", "large", "missing", "stream"]
@@ -38,8 +38,9 @@ SELECTION: dict[str, list[str]] = {
     FLOOR: CASES,
 }
 RISE_MAX = 0.03
-#: On another build of the interpreter; see ``tests/unit/test_benchmark_guard.py`` for what was seen.
-OTHER_BUILD_RISE_MAX = 0.10
+#: On another build, by ratio. Seen between Debian's CPython 3.11.2 (profile-guided) and a 3.11.7 built with -O3: the
+#: floor differs by 12 %, ratios of compiled modules rise by 2 % at most, that of plain Python by 9 %.
+OTHER_BUILD_RISE_MAX, OTHER_BUILD_PURE_RISE_MAX = 0.05, 0.10
 UPDATE = "python benchmarks/guard.py --update"
 
 
@@ -132,13 +133,13 @@ def judge(entry: dict[str, Any] | None, build: dict[str, Any], costs: Costs) -> 
         return [f"Nothing is recorded for Python {minor_version()}. Record it: {UPDATE}"], []
     is_same = entry["build"] == build
     changes = (compare if is_same else compare_ratios)(entry["counts"], costs)
-    limit = RISE_MAX if is_same else OTHER_BUILD_RISE_MAX
     lines = []
     if not is_same:
         differs = [name for name in build if entry["build"].get(name) != build[name]]
         lines.append(
             f"The entry was counted with another {', '.join(differs)}: ratios to the floor are compared, and a rise of "
-            f"up to {limit:.0%} passes. For counts, record this build: {UPDATE}"
+            f"up to {OTHER_BUILD_RISE_MAX:.0%} passes, of plain Python {OTHER_BUILD_PURE_RISE_MAX:.0%}. "
+            f"For counts, record this build: {UPDATE}"
         )
     missing = sorted(
         {f"{server} {case}" for server, of_server in entry["counts"].items() for case in of_server}
@@ -149,7 +150,14 @@ def judge(entry: dict[str, Any] | None, build: dict[str, Any], costs: Costs) -> 
     lines += [str(change) for change in changes]
     if changes and all(change.rise < -RISE_MAX for change in changes):
         lines.append(f"All of it has become cheaper. Keep it so: {UPDATE}")
-    return lines, [change for change in changes if change.rise > limit]
+    return lines, [change for change in changes if change.rise > limit_of(change.server, is_same)]
+
+
+def limit_of(server: str, is_same_build: bool) -> float:
+    """The largest rise that passes."""
+    if is_same_build:
+        return RISE_MAX
+    return OTHER_BUILD_PURE_RISE_MAX if server.endswith(PURE) else OTHER_BUILD_RISE_MAX
 
 
 def minor_version() -> str:

@@ -7,13 +7,17 @@ over the requests that were answered: unlike requests a second it does not depen
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from cases import ALL_CASES, CASES
 from load import Measure, load, median_of
-from peers import FASTAPI_APP, MAIN, PEERS, Setup
+from peers import FASTAPI_APP, OWN, PEERS, Setup, Tls
 from progress import Clock, say
 from servers import Running, ServerError, started
 
@@ -29,17 +33,15 @@ class Group:
         name: as the results call it.
         cases: names of cases.
         setup: how servers are started.
-        servers: who takes part, of those that can.
     """
 
     name: str
     cases: tuple[str, ...]
     setup: Setup
-    servers: tuple[str, ...] = MAIN
 
     def able(self, wanted: Sequence[str]) -> list[str]:
         """Who of the wanted takes part: floors write no log."""
-        return [name for name in wanted if name in self.servers and not self._needs() - PEERS[name].offers]
+        return [name for name in wanted if not self._needs() - PEERS[name].offers]
 
     def _needs(self) -> set[str]:
         needs = set()
@@ -50,31 +52,66 @@ class Group:
         return needs
 
 
-def groups(quick: bool) -> list[Group]:
-    """What is measured."""
-    extra = ("addax-httptools", "addax-pure")
+def groups(quick: bool, tls: Tls | None) -> list[Group]:
+    """What is measured.
+
+    Args:
+        quick: little of everything.
+        tls: a certificate; None: no case over TLS.
+    """
     raw = ("hello", "hello-close") if quick else ("hello", "hello-close", *(name for name in CASES if name != "hello"))
-    return [
-        Group("raw", raw, Setup(), (*MAIN, *extra)),
-        Group(
-            "raw, access log", ("hello", "browser")[: 1 if quick else 2], Setup(access_log=True), (*MAIN, "addax-pure")
-        ),
-        Group("FastAPI", ("json",), Setup(FASTAPI_APP), MAIN),
-        Group("FastAPI, access log", ("json",), Setup(FASTAPI_APP, access_log=True), MAIN),
+    found = [
+        Group("raw", raw, Setup()),
+        Group("raw, access log", ("hello",) if quick else ("hello", "browser"), Setup(access_log=True)),
+        Group("FastAPI", ("json",), Setup(FASTAPI_APP)),
+        Group("FastAPI, access log", ("json",), Setup(FASTAPI_APP, access_log=True)),
     ]
+    if tls is not None:
+        # Over a connection for each request, that is a handshake for each.
+        found.append(Group("TLS", ("hello", "hello-close"), Setup(tls=tls)))
+    return found
 
 
-def measure(wanted: Sequence[str], rounds: int, seconds: int, clock: Clock, quick: bool) -> list[dict[str, Any]]:
+def make_certificate(directory: Path) -> Tls | None:
+    """A certificate for 127.0.0.1 that is good for a day; None where openssl is not installed."""
+    if shutil.which("openssl") is None:
+        return None
+    tls = Tls(directory / "certificate.pem", directory / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(tls.key), "-out", str(tls.certificate)]
+    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    return tls
+
+
+def _offers_tls(name: str, tls: Tls | None) -> bool:
+    """Whether a server can be started with a certificate."""
+    try:
+        with started([name], Setup(tls=tls)):
+            return True
+    except ServerError:
+        return False
+
+
+def measure(wanted: Sequence[str], rounds: int, seconds: int, most_s: float, quick: bool) -> list[dict[str, Any]]:
     """Measure every group.
 
     Returns:
         One record for each group, case and server: the medians and the rounds they are of, or ``error``.
     """
     records: list[dict[str, Any]] = []
-    for group in groups(quick):
-        names = group.able(wanted)
-        if names:
-            records += _measure_group(group, names, rounds, seconds, clock)
+    with tempfile.TemporaryDirectory(prefix="addax-bench-") as directory:
+        tls = make_certificate(Path(directory))
+        if tls is not None and OWN in wanted and not _offers_tls(OWN, tls):
+            say("TLS is left out: addax does not offer it")
+            tls = None
+        found = groups(quick, tls)
+        for group in found:
+            names = group.able(wanted)
+            # Where the time is not enough for all rounds, every group has to do with fewer.
+            clock = Clock(most_s * len(group.cases) / sum(len(one.cases) for one in found))
+            if names:
+                records += _measure_group(group, names, rounds, seconds, clock)
     return records
 
 

@@ -144,15 +144,6 @@ PEERS: dict[str, Peer] = {
     "floor-app": Peer("floor: the app alone", "", _floor("app"), is_floor=True),
     "floor-answer": Peer("floor: bytes for bytes", "", _floor("answer"), is_floor=True),
 }
-#: Of these, who takes part in everything.
-MAIN = (
-    "addax",
-    "uvicorn",
-    "granian",
-    "hypercorn",
-    "gunicorn",
-    "gunicorn-fast",
-    "fastpysgi",
-    "floor-app",
-    "floor-answer",
-)
+OWN = "addax"
+#: Of these, who takes part unless others are asked for.
+DEFAULT = tuple(name for name in PEERS if name not in ("addax-httptools", "addax-h11"))

@@ -13,7 +13,7 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 from instructions import BASE, FLOOR, LABELS
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 from peers import PEERS
 
 COLORS = {
@@ -101,12 +101,11 @@ def _panels(panels: list[tuple[str, str, dict[str, float], int]], columns: int =
         return False
     rows = -(-len(panels) // columns)
     height = 0.75 + 0.235 * max(len(values) for _, _, values, _ in panels)
-    figure, grid = plt.subplots(rows, columns, figsize=(4.6 * columns, height * rows), squeeze=False, layout="tight")
+    figure, _grid = plt.subplots(rows, columns, figsize=(4.6 * columns, height * rows), squeeze=False, layout="tight")
     for axes, panel in zip(figure.axes, panels, strict=False):
         _bars(axes, *panel)
     for axes in figure.axes[len(panels) :]:
         axes.set_axis_off()
-    del grid
     return True
 
 
@@ -120,7 +119,7 @@ def _cpu(results: dict[str, Any], group: str, case: str, leave_out: Sequence[str
 
 
 def _draw_overview(results: dict[str, Any]) -> bool:
-    less = ("addax-httptools", "addax-pure", "floor-answer", "gunicorn-fast")
+    less = ("addax-httptools", "addax-pure", "floor-answer", "gunicorn")
     unit = "CPU time of the server, µs a request (less is better)"
     return _panels(
         [
@@ -160,7 +159,8 @@ def _draw_instructions(results: dict[str, Any]) -> bool:
     axes.set_xticks(range(len(cases)), cases)
     axes.set_ylabel("thousand instructions a request")
     axes.set_title("In process, without sockets (less is better)")
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.22)
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
     return True
 
 
@@ -213,14 +213,18 @@ def _draw_growth(results: dict[str, Any]) -> bool:
             xs, ys = [x for x, _ in line], [y for _, y in line]
             axes.plot(xs, ys, style, color=COLORS[name], marker="o", markersize=3, label=PEERS[name].label)
         axes.set_xscale("log")
-        axes.set_yscale("log")
+        if series.endswith("bytes"):
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(0, max(record["cpu_us"] for record in of_series) * 1.05 if of_series else 1)
         axes.set_xlabel(unit)
         axes.set_ylabel("CPU µs a request")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
         axes.grid(which="major", color="#e5e7eb", linewidth=0.6)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.axes[1].legend(frameon=False, fontsize=8)
     return True
 
 

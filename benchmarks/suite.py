@@ -21,14 +21,12 @@ import loopback
 import report
 import resources
 from environment import HERE, describe
-from peers import PEERS
-from progress import Clock, say
+from peers import DEFAULT, OWN, PEERS
+from progress import say
 from servers import CORES, ServerError, raise_descriptor_limit
 
 LAST_RUN = Path(sys.prefix) / "last-run.json"
 PUBLISHED = HERE / "results.json"
-#: Whose failure is the run's failure: the others are what they are.
-OWN = "addax"
 
 Section = Callable[[Sequence[str], bool], Any]
 
@@ -42,7 +40,7 @@ def _instructions(servers: Sequence[str], quick: bool) -> Any:
 
 
 def _loopback(servers: Sequence[str], quick: bool) -> Any:
-    return loopback.measure(servers, 1 if quick else 5, 1, Clock(60 if quick else 660), quick)
+    return loopback.measure(servers, 1 if quick else 5, 1, 60 if quick else 780, quick)
 
 
 SECTIONS: dict[str, Section] = {
@@ -56,7 +54,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def failures(results: dict[str, Any]) -> list[str]:
-    """What went wrong with addax itself, in any section."""
+    """What went wrong with addax itself, in any section: that is the run's failure. The others are what they are."""
     found = []
     for section in SECTIONS:
         records = results.get(section, [])
@@ -74,7 +72,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="benchmarks/run", description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--quick", action="store_true", help="little of everything: to see that it works")
     arguments.add_argument("--only", default=",".join(SECTIONS), help=f"sections: {', '.join(SECTIONS)}")
-    arguments.add_argument("--servers", default=",".join(PEERS), help=", ".join(PEERS))
+    arguments.add_argument("--servers", default=",".join(DEFAULT), help=", ".join(PEERS))
     arguments.add_argument("--publish", action="store_true", help="write the results into the documentation")
     arguments.add_argument("--report", action="store_true", help="measure nothing; show or publish the last run")
     options = arguments.parse_args()
@@ -82,8 +80,7 @@ def main() -> None:
     for unknown in [*(set(names) - set(SECTIONS)), *(set(servers) - set(PEERS))]:
         arguments.error(f"there is no {unknown!r}")
     if not options.report:
-        results = measure(names, servers, options.quick)
-        LAST_RUN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        measure(names, servers, options.quick)
     if not LAST_RUN.exists():
         sys.exit("there is no last run: start without --report")
     results = json.loads(LAST_RUN.read_text(encoding="utf-8"))
@@ -96,8 +93,8 @@ def main() -> None:
         sys.exit("addax failed:\n" + "\n".join(wrong))
 
 
-def measure(names: Sequence[str], servers: Sequence[str], quick: bool) -> dict[str, Any]:
-    """Measure sections; those of the last run that are not measured now stay."""
+def measure(names: Sequence[str], servers: Sequence[str], quick: bool) -> None:
+    """Measure sections and write the last run; those of it that are not measured now stay."""
     for tool in {"wrk"} if {"loopback", "growth"} & set(names) else ():
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not installed")
@@ -118,7 +115,7 @@ def measure(names: Sequence[str], servers: Sequence[str], quick: bool) -> dict[s
             sys.exit(str(error))
         finally:
             os.sched_setaffinity(0, {CORES[-1]})
-    return results
+        LAST_RUN.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
