@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cases import CASES
 from environment import tree_path
-from instructions import COUNTS, LONG_RUN, SERVERS, run_valgrind
+from instructions import COUNTS, LONG_RUNS, SERVERS, run_valgrind
 
 EVALUATOR = "_PyEval_EvalFrameDefault"
 
@@ -79,7 +79,7 @@ def measure(server: str, case: str, loop: str) -> tuple[Counter[str], Counter[st
         perf_map = Path(f"/tmp/perf-{pid}.map")
         names = Names(perf_map)
         perf_map.unlink()
-        for caller, called, count, cost in read_calls(Path(f"{dump}.{pid}.{LONG_RUN}")):
+        for caller, called, count, cost in read_calls(Path(f"{dump}.{pid}.{LONG_RUNS[0]}")):
             name = names.find(caller)
             if name is not None and called.startswith(EVALUATOR):
                 costs[name] += cost

@@ -1,6 +1,6 @@
 """Drives one server's protocol in process, without a socket. Started by ``instructions.py`` under valgrind.
 
-    python inprocess.py SERVER CASE [CASE ...] [--loop asyncio] [--counts 50,150]
+    python inprocess.py SERVER CASE [CASE ...] [--loop asyncio] [--counts 20,100]
 
 For each case a child is forked, when everything has been imported and nothing was run: CPython fits its bytecode to
 what it has met, so a case costs more after another one. In the child, first some requests whose answers are parsed and
@@ -295,7 +295,7 @@ def main() -> None:
     arguments.add_argument("server", help="addax-native, addax-httptools, addax-h11, uvicorn-httptools, floor-app, ...")
     arguments.add_argument("cases", choices=list(CASES), nargs="+")
     arguments.add_argument("--loop", default="uvloop", choices=["uvloop", "asyncio"])
-    arguments.add_argument("--counts", default=[50, 150], type=lambda text: [int(count) for count in text.split(",")])
+    arguments.add_argument("--counts", default=[20, 100], type=lambda text: [int(count) for count in text.split(",")])
     options = arguments.parse_args()
     name, _, parser = options.server.partition("-")
 
