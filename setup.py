@@ -90,7 +90,7 @@ def compiler_options(platform: str) -> dict[str, list[str]]:
         return {}
     # -g0: debugging information is five times as large as the code. The symbols stay, for profilers.
     # Ours would come after those of CFLAGS, and who sets that knows better.
-    level = [] if os.environ.get("CFLAGS") else ["-O2", "-g0"]
+    level = [] if os.environ.get("CFLAGS") else ["-O2", "-g0", *(["-fno-plt"] if platform == "linux" else [])]
     return {"extra_compile_args": [*level, "-Wno-unused-function"]}
 
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from addax.core.errors import RemoteProtocolError
-from addax.core.headers import UPGRADE, RequestHead, read_request_head
+from addax.core.fields import UPGRADE
+from addax.core.headers import RequestHead, read_request_head
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.target import parse_target

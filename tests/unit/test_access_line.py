@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from addax.asgi.exchange import HttpExchange
@@ -140,6 +140,8 @@ def test_a_line_is_what_the_formatter_makes_of_the_record(use_colors: bool) -> N
     formatter = AccessFormatter(DIRECT_FORMAT, use_colors=use_colors)
     direct, keeper = Set(formatter), Keeper()
 
+    # How long it takes to make them up says nothing, on a machine that is busy.
+    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(
         st.lists(st.tuples(SCOPES, st.integers(100, 599) | st.just(0), st.sampled_from(["disconnected", "aborted"])))
     )

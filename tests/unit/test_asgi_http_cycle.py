@@ -322,8 +322,9 @@ def test_what_a_record_wants_is_noted():
         assert exchange is not None
         await cycle.send({**START, "headers": iter([(b"a", b"b")])})
         await cycle.send(BODY)
-        assert 0 < exchange.started_at <= exchange.first_byte_at
-        assert exchange.ended_at == 0.0
+        # In one piece: both times are that of the record.
+        assert exchange.started_at > 0
+        assert (exchange.first_byte_at, exchange.ended_at) == (0.0, 0.0)
         assert (exchange.status, exchange.response_headers) == (200, [(b"a", b"b")])
         assert exchange.scope is cycle.scope
 
@@ -339,3 +340,17 @@ def test_nothing_is_noted_for_nobody():
         assert cycle.exchange is None
 
     with_cycle(test, is_recorded=False)
+
+
+def test_the_first_byte_of_a_stream_is_noted():
+    async def test(cycle: HttpCycle, sink: Sink) -> None:
+        exchange = cycle.exchange
+        assert exchange is not None
+        await cycle.send(START)
+        await cycle.send({**BODY, "more_body": True})
+        first = exchange.first_byte_at
+        assert 0 < exchange.started_at <= first
+        await cycle.send(BODY)
+        assert (exchange.first_byte_at, exchange.bytes_sent) == (first, 2)
+
+    with_cycle(test)

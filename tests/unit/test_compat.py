@@ -202,6 +202,9 @@ def test_install_twice_is_the_same_as_once() -> None:
 
 
 def test_uninstall_brings_the_real_modules_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "uvicorn"]:
+        # Another test may have imported the real one.
+        monkeypatch.delitem(sys.modules, name)
     real = ModuleType("uvicorn")
     real_config = ModuleType("uvicorn.config")
     monkeypatch.setitem(sys.modules, "uvicorn", real)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import addax.logging
-from addax.asgi.http_cycle import HttpExchange
+from addax.asgi.exchange import HttpExchange
 from addax.config.formatters import (
     TRACE_LOG_LEVEL,
     AccessFormatter,

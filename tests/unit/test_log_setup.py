@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from addax.asgi.http_cycle import HttpExchange
+from addax.asgi.exchange import HttpExchange
 from addax.config import log_setup
 from addax.config.formatters import AccessFormatter, DefaultFormatter, JsonFormatter, TemplateAccessFormatter
 from addax.config.log_setup import LOG_LEVELS, LOGGING_CONFIG, TRACE_LOG_LEVEL, configure_logging

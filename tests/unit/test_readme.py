@@ -163,10 +163,11 @@ def test_modules_named_in_architecture_exist() -> None:
 def test_the_map_of_the_floors_is_complete() -> None:
     package = ROOT / "src/addax"
     plan = next(block for block in blocks(read(ROOT / "docs/architecture.md"), "") if block.startswith("src/addax/"))
-    named = set(re.findall(r"\w+\.py", plan))
-    assert named <= {path.name for path in package.rglob("*.py")}
+    named = set(re.findall(r"\w+\.pyx?", plan))
+    assert named <= {path.name for path in package.rglob("*.py*") if path.suffix in (".py", ".pyx")}
     rooms = ("core", "asgi", "observe", "http1", "net", "loops", "config", "server")
-    modules = {path.name for room in rooms for path in (package / room).glob("*.py")} - {"__init__.py"}
+    paths = [path for room in rooms for path in (package / room).glob("*.py*") if path.suffix in (".py", ".pyx")]
+    modules = {path.name for path in paths} - {"__init__.py"}
     assert modules <= named, "a new module wants a place in docs/architecture.md"
 
 

@@ -12,6 +12,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 
 from addax.asgi.http_cycle cimport HttpCycle
+from addax.asgi.ready cimport Received
 from addax.asgi.sinks cimport ResponseSink
 from addax.asgi.state cimport ServerState
 
@@ -33,12 +34,17 @@ cdef extern from *:
     }
 
     /* Cython has no way to say that a class has this slot; its own "send" comes with a StopIteration for each result. */
+    static void addax_set_iternext(PyTypeObject *kind, void *function) {
+        kind->tp_iternext = (iternextfunc) function;
+    }
+
     static void addax_set_am_send(PyTypeObject *kind, void *function) {
         kind->tp_as_async->am_send = (sendfunc) function;
     }
     """
     object addax_bind(object descriptor, object instance)
     void addax_set_am_send(PyTypeObject *kind, void *function)
+    void addax_set_iternext(PyTypeObject *kind, void *function)
 
 cdef int RETURNED = 0
 cdef int YIELDED = 1
@@ -244,3 +250,18 @@ cdef int run_send(AppRun self, object value, PyObject **result) except -1:
 
 
 addax_set_am_send(<PyTypeObject *> AppRun, <void *> run_send)
+
+
+cdef extern from "Python.h":
+    void PyErr_SetObject(object kind, object value)
+
+
+cdef PyObject *received_next(Received self) noexcept:
+    """The slot ``tp_iternext`` of ``Received``: its own ``__next__`` without a traceback being made for the end."""
+    cdef object message = self._message
+    # Of a tuple or an exception it would make something else.
+    PyErr_SetObject(StopIteration, message if type(message) is dict else StopIteration(message))
+    return NULL
+
+
+addax_set_iternext(<PyTypeObject *> Received, <void *> received_next)

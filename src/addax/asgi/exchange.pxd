@@ -5,6 +5,7 @@ cdef list _NO_FIELDS
 
 
 @cython.final
+@cython.freelist(64)
 cdef class HttpExchange:
     cdef public dict scope
     cdef public int status

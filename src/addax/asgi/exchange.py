@@ -22,7 +22,7 @@ class HttpExchange:
         bytes_sent: of the response body.
         bytes_received: of the request body.
         started_at: when the request's head was complete, seconds on ``core.clock.now``, as all times here.
-        first_byte_at: when the response began; 0.0 if it did not.
+        first_byte_at: when the response began; 0.0 if it did not, or only with its last bytes.
         ended_at: when the response ended; 0.0: just now, so that nobody asks the clock for a line that does not tell.
         outcome: ``completed``, ``disconnected`` (the client left) or ``aborted`` (the server broke it off).
     """

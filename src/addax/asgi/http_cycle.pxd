@@ -6,7 +6,7 @@ from addax.asgi.sinks cimport ResponseSink
 
 cdef int EXPECT_START, EXPECT_BODY, EXPECT_TRAILERS, ENDED
 cdef int BODY_ARRIVING, BODY_COMPLETE, BODY_DELIVERED
-cdef object SENT
+cdef object SENT, _MISSING
 cdef int CLIENT_THERE, CLIENT_LEAVING, CLIENT_GONE
 
 

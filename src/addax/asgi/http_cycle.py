@@ -41,6 +41,10 @@ _EXPECTED_IN = {
 }
 
 
+# Not None, which an application may have put there by mistake.
+_MISSING: Any = object()
+
+
 class HttpCycle:
     """What the application sees of one request.
 
@@ -183,12 +187,13 @@ class HttpCycle:
             if self._has_trailers or ((len(fields) > 2 or not body) and fields.get("more_body", False)):
                 return self._send_more(data, fields)
             if self.exchange is not None:
-                self.exchange.note_sent(len(data))
+                # Not ``note_sent``: if these are the first bytes, they are the last too, and both times are the end's.
+                self.exchange.bytes_sent += len(data)
             self._sink.send_body(data, False)
             return SENT
         if self.phase == EXPECT_START and kind == "http.response.start":
-            status = fields.get("status")
-            if status is None:
+            status = fields.get("status", _MISSING)
+            if status is _MISSING:
                 raise LocalProtocolError("http.response.start without 'status'")
             headers = fields.get("headers", ())
             if self.exchange is not None:

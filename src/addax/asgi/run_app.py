@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeAlias
 
 from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.outcome import check_return, take_error
@@ -49,31 +49,14 @@ async def _run_http(app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: S
             state.on_quiet()
 
 
+StartHttp: TypeAlias = Callable[[ASGIApp, HttpCycle, ResponseSink, ServerState, dict[str, Any]], "asyncio.Task[None]"]
+
 #: What a task runs for one request: ``_run_http``, or where it is compiled the class that does the same.
 run_http: Callable[[ASGIApp, HttpCycle, ResponseSink, ServerState], Coroutine[Any, Any, None]] = _run_http
 
 
-# Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
-_EagerTask: Any = asyncio.Task
-
-
-def start_http(
-    app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: ServerState, options: dict[str, Any]
-) -> asyncio.Task[None]:
-    """Run the application in a task that begins before it is scheduled (Python 3.12).
-
-    An application that never has to wait has then answered when this returns: a third of the cost of a call (measured).
-
-    Args:
-        app: the ASGI 3 application.
-        cycle: of the request.
-        sink: takes the response.
-        state: counts requests.
-        options: of the task.
-    """
-    task: asyncio.Task[None] = _EagerTask(_run_http(app, cycle, sink, state), **options)
-    return task
-
+#: Makes the task too, one that begins before it is scheduled (Python 3.12), where that is compiled; None elsewhere.
+start_http: StartHttp | None = None
 
 try:
     from addax.asgi import app_run

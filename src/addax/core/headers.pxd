@@ -5,6 +5,7 @@ cdef int SERVER, TRANSFER_ENCODING, UPGRADE, _HOST, _CONTENT_LENGTH, _TRANSFER_E
 cdef int _FORWARDED, _DIGITS_MAX
 cdef dict _REQUEST_FIELDS, field_names
 cdef set valid_hosts
+cdef frozenset _KEEP_ALIVES
 
 
 @cython.final
@@ -15,12 +16,14 @@ cdef class FieldName:
     cdef readonly dict lines
 
 
-@cython.locals(host=bytes, others=dict, flags=int, name=bytes, value=bytes, field=object)
+@cython.locals(host=bytes, length=bytes, coding=bytes, options=bytes, expect=bytes, upgrade=bytes,
+               has_content_type=bint, flags=int, name=bytes, value=bytes, field=object, body_length="long long")
 cpdef tuple read_request_head(int minor, list headers)
 
-@cython.locals(body_length="long long")
-cdef tuple _read_rare_fields(int minor, dict fields, int flags)
+@cython.locals(flags=int)
+cdef int _read_options(int minor, bytes options, bint has_upgrade) except -1
 
+@cython.locals(digit="unsigned char")
 cdef long long _body_length(int minor, bytes length, bytes coding) except -2
 
 @cython.locals(content_length=bytes, special=int, lines=bytes, line=bytes, known=FieldName, kind=int, value=object,

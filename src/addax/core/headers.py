@@ -59,6 +59,9 @@ _REQUEST_FIELDS: dict[bytes, int] = {
     b"x-forwarded-prefix": _FORWARDED,
 }
 
+#: What nearly all clients say that send Connection at all.
+_KEEP_ALIVES = frozenset((b"keep-alive", b"Keep-Alive"))
+
 #: 18 digits are 888 PiB.
 _DIGITS_MAX = 18
 
@@ -103,7 +106,12 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
         RemoteProtocolError: 400, 417 or 501; the fields contradict each other or are ambiguous.
     """
     host: bytes | None = None
-    others: dict[int, bytes] | None = None
+    length: bytes | None = None
+    coding: bytes | None = None
+    options: bytes | None = None
+    expect: bytes | None = None
+    upgrade: bytes | None = None
+    has_content_type = False
     flags = 0
     for name, value in headers:
         field = _REQUEST_FIELDS.get(name)
@@ -115,46 +123,54 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
             host = value
         elif field == _FORWARDED:
             flags = FORWARDED
-        elif others is None:
-            others = {field: value}
-        elif field not in others:
-            others[field] = value
-        elif field == _CONTENT_LENGTH:
-            raise RemoteProtocolError("more than one Content-Length field")
+        elif field == _CONNECTION:
+            options = value if options is None else options + b"," + value
         elif field == _CONTENT_TYPE:
-            raise RemoteProtocolError("more than one Content-Type field")
+            if has_content_type:
+                raise RemoteProtocolError("more than one Content-Type field")
+            has_content_type = True
+        elif field == _CONTENT_LENGTH:
+            if length is not None:
+                raise RemoteProtocolError("more than one Content-Length field")
+            length = value
+        elif field == _TRANSFER_ENCODING:
+            coding = value if coding is None else coding + b"," + value
+        elif field == _UPGRADE:
+            upgrade = value
         else:
-            others[field] += b"," + value
+            expect = value if expect is None else expect + b"," + value
 
     if host is None:
         if minor == 1:
             raise RemoteProtocolError("HTTP/1.1 without a Host field")
     elif host not in valid_hosts:
         _check_host(host)
-    if others is None:
-        return 0, flags | minor
-    return _read_rare_fields(minor, others, flags)
-
-
-def _read_rare_fields(minor: int, fields: dict[int, bytes], flags: int) -> RequestHead:
-    """What the fields mean that most requests do not have; those of the same name are joined by commas."""
-    body_length = _body_length(minor, fields.get(_CONTENT_LENGTH), fields.get(_TRANSFER_ENCODING))
-    options = fields.get(_CONNECTION)
+    body_length = 0
+    if length is not None or coding is not None:
+        body_length = _body_length(minor, length, coding)
     if options is None:
         flags |= minor
     else:
-        members = tokens(options)
-        if b"close" not in members and (minor == 1 or b"keep-alive" in members):
-            flags |= KEEP_ALIVE
-        if _UPGRADE in fields and b"upgrade" in members and minor == 1:
-            flags |= UPGRADE
-    expect = fields.get(_EXPECT)
+        flags |= _read_options(minor, options, upgrade is not None)
     if expect is not None and minor == 1:
         if expect.lower() != b"100-continue":
             raise RemoteProtocolError("the only expectation that is understood is 100-continue", 417)
         if body_length:
             flags |= EXPECTS_CONTINUE
     return body_length, flags
+
+
+def _read_options(minor: int, options: bytes, has_upgrade: bool) -> int:
+    """Flags of what Connection says, all of its lines joined by commas."""
+    if minor == 1 and options in _KEEP_ALIVES:
+        return KEEP_ALIVE
+    flags = 0
+    members = tokens(options)
+    if b"close" not in members and (minor == 1 or b"keep-alive" in members):
+        flags |= KEEP_ALIVE
+    if has_upgrade and b"upgrade" in members and minor == 1:
+        flags |= UPGRADE
+    return flags
 
 
 def _body_length(minor: int, length: bytes | None, coding: bytes | None) -> int:
@@ -167,10 +183,12 @@ def _body_length(minor: int, length: bytes | None, coding: bytes | None) -> int:
             raise RemoteProtocolError("Transfer-Encoding in an HTTP/1.0 request")
         _check_transfer_encoding(coding)
         return CHUNKED_LENGTH
-    if length is None:
-        return 0
+    assert length is not None
     # ``int`` alone takes "+5", "5_0" and " 5", each of which was a smuggling bug in some server.
-    if not length.isdigit() or len(length) > _DIGITS_MAX:
+    for digit in length:
+        if digit < 0x30 or digit > 0x39:
+            raise RemoteProtocolError("Content-Length is not one decimal number")
+    if not length or len(length) > _DIGITS_MAX:
         raise RemoteProtocolError("Content-Length is not one decimal number")
     return int(length)
 

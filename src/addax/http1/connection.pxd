@@ -11,7 +11,7 @@ from addax.http1.parser cimport Parser
 from addax.http1.writer cimport ResponseWriter
 
 cdef double NEVER
-cdef object run_http, start_http
+cdef object _EagerTask, run_http, start_http
 cdef int ENDED, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE
 cdef int READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 cdef int TURN_MAX_REQUESTS
@@ -67,6 +67,8 @@ cdef class Http1Connection(ResponseWriter):
     cdef _start(self)
     @cython.locals(service=Service, shared=ServerState)
     cdef _account(self, HttpCycle cycle)
+    @cython.locals(cycle=HttpCycle, service=Service, shared=ServerState)
+    cdef _end_response(self)
     cdef _refuse(self, object error)
     cdef _answer_error(self, int status, str reason, bytes extra=*)
     cdef _close_lingering(self)

@@ -44,6 +44,9 @@ TURN_MAX_REQUESTS = 16
 DISCARD_MAX_BYTES = 262144
 #: How long an idle connection must have been idle before a worker that stops closes it, in seconds.
 DRAIN_REST_S = 1.0
+# Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
+_EagerTask: Any = asyncio.Task
+
 #: In the place of the parser of a connection that is gone: a compiled class must not find None there.
 _NO_PARSER = Parser(ParserHandler(), Http1Settings())
 
@@ -395,7 +398,12 @@ class Http1Connection(ResponseWriter):
             return
         shared.active_requests += 1
         if service.starts_at_once:
-            task = start_http(service.app, cycle, self, shared, service.task_options)
+            # An application that never has to wait has answered when this returns: a third of the cost of a call
+            # (measured).
+            if start_http is None:
+                task = _EagerTask(run_http(service.app, cycle, self, shared), **service.task_options)
+            else:
+                task = start_http(service.app, cycle, self, shared, service.task_options)
         else:
             coroutine = run_http(service.app, cycle, self, shared)
             task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
@@ -429,7 +437,14 @@ class Http1Connection(ResponseWriter):
         cycle = self._cycle
         assert cycle is not None
         cycle.end("completed")
-        self._account(cycle)
+        # As ``_account``, written out: a call is one per cent of a request in plain Python.
+        service = self._service
+        if cycle.exchange is not None and service.access is not None:
+            service.access.record(cycle.exchange)
+        shared = service.state
+        shared.total_requests += 1
+        if shared.requests_limit is not None and shared.total_requests == shared.requests_limit:
+            shared.limit_reached()
         if self._is_reading_paused:
             self._resume_reading()
         if not self._parser.pending_bytes and not self._is_eof and self._machine.take_next():

@@ -111,7 +111,14 @@ class StrictParser(Parser):
         if self._state == _HEAD:
             if self._buffer is not None:
                 self._feed_partial_head(data, 0)
-            elif self._last is None or not self._feed_repeated(data):
+            elif self._last is None:
+                self._feed_head(data, 0)
+            elif data == self._last.data:
+                # A client that polls: what is below without a call.
+                self._leading_line_skipped = False
+                last = self._last
+                self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
+            elif not self._feed_repeated(data):
                 self._feed_head(data, 0)
         elif self._state == _LENGTH:
             self._feed_length(data, 0)
@@ -199,27 +206,26 @@ class StrictParser(Parser):
         return True
 
     def _feed_repeated(self, data: bytes) -> bool:
-        """Take a head that is the same as the last one, or of which only the request line is new.
+        """Take a head of which only the request line is new.
 
         Returns:
             False if there is more to it than that; nothing was done then.
         """
         last = self._last
         assert last is not None
-        if data != last.data:
-            if len(data) > self._quick_max_bytes or not data.endswith(last.lines):
-                return False
-            parts = data[: len(data) - len(last.lines)].split(b" ")
-            if len(parts) != 3 or parts[2] != b"HTTP/1.1":
-                return False
-            target = parts[1]
-            # Visible ASCII, without a pattern, which would cost half as much again as all of this.
-            if not target or not target.isascii() or not target.decode("ascii").isprintable():
-                return False
-            method = METHODS.get(parts[0])
-            if method is None:
-                return False
-            last.data, last.method, last.target = data, method, target
+        if len(data) > self._quick_max_bytes or not data.endswith(last.lines):
+            return False
+        parts = data[: len(data) - len(last.lines)].split(b" ")
+        if len(parts) != 3 or parts[2] != b"HTTP/1.1":
+            return False
+        target = parts[1]
+        # Visible ASCII, without a pattern, which would cost half as much again as all of this.
+        if not target or not target.isascii() or not target.decode("ascii").isprintable():
+            return False
+        method = METHODS.get(parts[0])
+        if method is None:
+            return False
+        last.data, last.method, last.target = data, method, target
         self._leading_line_skipped = False
         self._handler.on_head(last.method, last.target, 1, last.headers.copy(), last.meaning)
         return True

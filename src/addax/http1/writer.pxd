@@ -14,6 +14,11 @@ cdef int JOIN_MAX_BYTES, _SMALL_COUNT
 cdef object join
 cdef frozenset _FINAL_STATUSES
 cdef list _SMALL_LENGTHS
+cdef dict _large_lengths
+
+@cython.locals(known=tuple)
+cdef tuple _large_length(object size)
+
 cdef bytes LAST_CHUNK
 
 

@@ -52,6 +52,20 @@ def _length_lines(size: int) -> tuple[bytes, bytes]:
     return b"%d" % size, b"content-length: %d\r\n\r\n" % size
 
 
+# As for the small ones, but made as they come; cleared when full, because an application can make any length up.
+_large_lengths: dict[int, tuple[bytes, bytes]] = {}
+_LARGE_LENGTHS_MAX = 1024
+
+
+def _large_length(size: int) -> tuple[bytes, bytes]:
+    known = _large_lengths.get(size)
+    if known is None:
+        if len(_large_lengths) >= _LARGE_LENGTHS_MAX:
+            _large_lengths.clear()
+        known = _large_lengths[size] = _length_lines(size)
+    return known
+
+
 # Formatting a number costs several times a look-up.
 _SMALL_COUNT = 1024
 _SMALL_LENGTHS = [_length_lines(size) for size in range(_SMALL_COUNT)]
@@ -148,7 +162,14 @@ class ResponseWriter(ParserHandler):
         if fields is None:
             self._count_body(len(data), more)
             self._write_body(b"", data, more)
-        elif more or self._trailers is not None or self._method == "HEAD" or self._status == 204 or self._status == 304:
+        elif (
+            more
+            or self._trailers is not None
+            or self._status == 204
+            or self._status == 304
+            # The length first: it is cheaper to compare.
+            or (len(self._method) == 4 and self._method == "HEAD")
+        ):
             self._settle_framing(None if more else len(data))
             self._count_body(len(data), more)
             self._write_body(self._encode_head(), data, more)
@@ -156,7 +177,7 @@ class ResponseWriter(ParserHandler):
             # Head and body at once: what most responses are, so all in one place and without detours.
             lines, content_length, special = fields
             size = len(data)
-            length, end = _SMALL_LENGTHS[size] if size < _SMALL_COUNT else _length_lines(size)
+            length, end = _SMALL_LENGTHS[size] if size < _SMALL_COUNT else _large_length(size)
             if content_length is not None and content_length != length:
                 self._settle_framing(None)
                 self._count_body(size, False)

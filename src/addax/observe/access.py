@@ -289,7 +289,9 @@ class AccessLog(ExchangeLog):
             "record",
         )
         started_at = exchange.started_at
-        first_byte_at = exchange.first_byte_at
+        ended_at = exchange.ended_at or clock.now()
+        # A response that went out in one piece began when it ended.
+        first_byte_at = exchange.first_byte_at or (ended_at if exchange.status else 0.0)
         record.__dict__.update(
             {
                 "request_id": self._request_id(fields, exchange.response_headers),
@@ -301,7 +303,7 @@ class AccessLog(ExchangeLog):
                 "http_version": version,
                 "status": status,
                 "outcome": exchange.outcome,
-                "duration_s": (exchange.ended_at or clock.now()) - started_at,
+                "duration_s": ended_at - started_at,
                 "ttfb_s": first_byte_at - started_at if first_byte_at else None,
                 "bytes_sent": exchange.bytes_sent,
                 "bytes_received": exchange.bytes_received,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+from typing import cast
 
 from addax.asgi.proxy_headers import ProxyRules
 from addax.asgi.service import Service
@@ -64,7 +65,8 @@ class Assembly:
 
     def make_protocol(self) -> asyncio.Protocol:
         """Make the protocol of one accepted connection."""
-        return Stream(self.service, self.defaults, self.wheel)
+        # It has the methods, but not the base: compiled classes have one, and Stream's is Host.
+        return cast("asyncio.Protocol", Stream(self.service, self.defaults, self.wheel))
 
     def flush_access_log(self) -> None:
         """Write the access lines that wait."""
