@@ -54,5 +54,6 @@ class PlainParser(_Base):
         fields: list[tuple[bytes, bytes]] = _cut_fields(head)
         return fields
 
-    def _feed_repeated(self, data: bytes) -> bool:
-        return False
+    def feed(self, data: bytes) -> None:
+        self._last = None
+        super().feed(data)

@@ -30,7 +30,7 @@ from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.target import parse_target
 from addax.core.types import Headers
-from addax.http1.parser import UPGRADED
+from addax.http1.parser import UPGRADED, ParserHandler
 from tests.conformance.wire_corpus import CASES
 
 from . import wire
@@ -80,7 +80,7 @@ VALUES = (
 SPACES = (b" ", b" ", b" ", b" ", b"", b"  ", b"\t", b" \t ")
 
 
-class Recorder:
+class Recorder(ParserHandler):
     """A handler that decides as the connection does, and notes every call."""
 
     __slots__ = ("_upgrades", "events", "is_busy", "is_upgraded")

@@ -20,6 +20,7 @@ from addax.core.headers import RequestHead
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
 from addax.core.types import Headers
+from addax.http1.parser import ParserHandler
 from tests.conformance.wire_corpus import CASES
 from tests.parsers import USABLE_PARSERS
 
@@ -70,7 +71,7 @@ def test_one_seed_makes_the_same_cases_again() -> None:
     assert [other.make() for _ in range(50)] != first
 
 
-class Forgetful:
+class Forgetful(ParserHandler):
     """A handler that keeps nothing."""
 
     def on_head(

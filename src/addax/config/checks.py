@@ -6,7 +6,6 @@ so it is passed in. Used by ``config.config`` and ``addax.cli``.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -141,6 +140,8 @@ def misspelt_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     Returns:
         Pairs: the variable as it is set, and the nearest one that exists.
     """
+    import difflib  # for a mistake only, and not at each start
+
     known = [option.variable for option in OPTIONS if option.variable] + [APP_VARIABLE, PURE_VARIABLE]
     found: list[tuple[str, str]] = []
     for name in sorted(environ):

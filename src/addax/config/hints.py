@@ -5,7 +5,6 @@ Used by ``load_app``. A hint is empty or begins with a blank, so that it can fol
 
 from __future__ import annotations
 
-import difflib
 import os
 import pkgutil
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 from addax.config.interface import is_coroutine_function, positional_count
 
 #: Where code lives that stands between the command line and the user's module: addax, and what it imports with.
-_ADDAX = str(Path(__file__).resolve().parents[1]) + os.sep
+_ADDAX = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
 _BETWEEN = (_ADDAX, "<frozen ", f"{os.sep}importlib{os.sep}__init__.py", f"{os.sep}site-packages{os.sep}click{os.sep}")
 
 _FACTORY_WORDS = ("create_", "make_", "get_", "build_")
@@ -50,6 +49,8 @@ def _is_between(filename: str) -> bool:
 
 def module_hint(name: str) -> str:
     """Why a module may not have been found, in the order of how likely that is."""
+    import difflib  # for a mistake only, and not at each start
+
     if name.endswith(".py") or "/" in name or "\\" in name:
         dotted = name.removesuffix(".py").replace("\\", "/").strip("./").replace("/", ".")
         return f' That is a path: write the module\'s name, "{dotted}".'
@@ -91,6 +92,8 @@ def _siblings(parent: str) -> Iterable[str]:
 
 def attribute_hint(holder: Any, name: str) -> str:
     """The nearest name that an object has, and which of its attributes look like applications or factories."""
+    import difflib  # for a mistake only, and not at each start
+
     names = [candidate for candidate in dir(holder) if not candidate.startswith("_")]
     nearest = difflib.get_close_matches(name, names, n=1)
     hint = f' Did you mean "{nearest[0]}"?' if nearest else ""

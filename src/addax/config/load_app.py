@@ -12,12 +12,13 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from addax.config.hints import attribute_hint, has_user_frames, module_hint, trimmed_traceback
 from addax.config.interface import is_coroutine_function
 from addax.core.errors import AppLoadError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 logger = logging.getLogger("addax.error")
 
@@ -60,7 +61,7 @@ def import_from_string(import_str: Any) -> Any:
         try:
             found = getattr(found, attribute)
         except AttributeError as error:
-            hint = attribute_hint(found, attribute)
+            hint = _hints().attribute_hint(found, attribute)
             message = f'Attribute "{attributes}" not found in module "{module_name}".{hint}'
             raise ImportFromStringError(message) from error
     return found
@@ -69,17 +70,17 @@ def import_from_string(import_str: Any) -> Any:
 def _import_module(name: str) -> Any:
     # "main.py:app" would import, and so run, main before it fails; a path cannot be a module at all.
     if name.endswith(".py") or "/" in name or "\\" in name:
-        raise ImportFromStringError(f'Could not import module "{name}".{module_hint(name)}')
+        raise ImportFromStringError(f'Could not import module "{name}".{_hints().module_hint(name)}')
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         is_named = error.name is not None and (name == error.name or name.startswith(error.name + "."))
-        if not is_named or has_user_frames(error):
+        if not is_named or _hints().has_user_frames(error):
             raise
-        raise ImportFromStringError(f'Could not import module "{name}".{module_hint(name)}') from error
+        raise ImportFromStringError(f'Could not import module "{name}".{_hints().module_hint(name)}') from error
     except (TypeError, ValueError) as error:
         # A relative name (".main") or an empty part ("main..app"); a user's own error is not ours to rename.
-        if has_user_frames(error):
+        if _hints().has_user_frames(error):
             raise
         raise ImportFromStringError(f'Could not import module "{name}". That is not the name of a module.') from error
 
@@ -113,7 +114,7 @@ def import_app(app: Any) -> Any:
         raise AppLoadError(f"Error loading ASGI app. {error}") from error
     except (Exception, SystemExit) as error:
         raise AppLoadError(
-            f'Error loading ASGI app. Importing "{app}" failed.\n\n{trimmed_traceback(error)}'
+            f'Error loading ASGI app. Importing "{app}" failed.\n\n{_hints().trimmed_traceback(error)}'
         ) from error
 
 
@@ -156,7 +157,7 @@ def _call_factory(factory: Callable[..., Any], name: str) -> Any:
 
 def _factory_failure(error: BaseException) -> str:
     message = f"Error loading ASGI app factory: {error}"
-    return f"{message}\n\n{trimmed_traceback(error)}" if has_user_frames(error) else message
+    return f"{message}\n\n{_hints().trimmed_traceback(error)}" if _hints().has_user_frames(error) else message
 
 
 def _call_hidden_factory(app: Callable[..., Any], name: str) -> Any:
@@ -195,6 +196,13 @@ def _arguments(app: Callable[..., Any]) -> tuple[bool, bool] | None:
     return needs, is_open
 
 
+def _hints() -> Any:
+    # For who made a mistake, and not at each start.
+    from addax.config import hints
+
+    return hints
+
+
 def find_app(directory: str | os.PathLike[str]) -> FoundApp:
     """Look for an application in the usual files: first one named app or application, then a factory create_app.
 
@@ -206,6 +214,8 @@ def find_app(directory: str | os.PathLike[str]) -> FoundApp:
     Raises:
         AppLoadError: there is none, or one of the files is not Python.
     """
+    from pathlib import Path
+
     files = [file for file in (Path(directory) / name for name in FILES) if file.is_file()]
     names = {file: set(_names(_parse(file).body)) for file in files}
     for wanted, is_factory in ((APP_NAMES, False), (FACTORY_NAMES, True)):

@@ -10,20 +10,22 @@ import json
 import logging
 import logging.config
 import os
+import sys
 from collections.abc import Callable, Mapping
-from configparser import Error as IniError
-from configparser import RawConfigParser
 from importlib import import_module
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from addax.config.formatters import TRACE_LOG_LEVEL, AccessFormatter, ColourizedFormatter, DefaultFormatter
 from addax.core.errors import ConfigError
 from addax.observe.atoms import Template
 
+if TYPE_CHECKING:
+    from configparser import RawConfigParser
+
 __all__ = ["LOGGING_CONFIG", "LOG_FORMATS", "LOG_LEVELS", "TRACE_LOG_LEVEL", "LogConfig", "configure_logging"]
 
 #: What ``log_config`` may be: a ``dictConfig`` mapping; the path of a file; an INI parser or an open INI file; None.
-LogConfig: TypeAlias = dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None
+LogConfig: TypeAlias = "dict[str, Any] | str | os.PathLike[str] | RawConfigParser | IO[Any] | None"
 
 #: Names that ``--log-level`` accepts, in any case.
 LOG_LEVELS: dict[str, int] = {
@@ -137,7 +139,7 @@ def _apply_config(log_config: Any, use_colors: bool | None, log_format: str, acc
             found = _configure_from_ini(name, f"{name}: ")
         else:
             found = _configure_from_dict(_load(name, loader), f"{name}: ", use_colors, log_format, access_format)
-    elif isinstance(log_config, RawConfigParser) or hasattr(log_config, "readline"):
+    elif _is_ini_parser(log_config) or hasattr(log_config, "readline"):
         # Before the next: a parser is a Mapping too.
         found = _configure_from_ini(log_config, "")
     elif isinstance(log_config, Mapping):
@@ -215,13 +217,21 @@ _LOADERS: dict[str, Callable[[IO[bytes]], Any]] = {
 }
 
 
+def _is_ini_parser(value: Any) -> bool:
+    # Who has made one has imported the module; nobody else needs it.
+    module = sys.modules.get("configparser")
+    return module is not None and isinstance(value, module.RawConfigParser)
+
+
 def _configure_from_ini(source: Any, where: str) -> set[type]:
     """Formats do not reach into INI files: what a formatter is made of is not known there before it is made."""
+    import configparser
+
     try:
         logging.config.fileConfig(source, disable_existing_loggers=False)
     except KeyError as error:
         raise ConfigError(_OPTION, f"{where}the section or key {error} is missing") from error
-    except (IniError, RuntimeError) as error:
+    except (configparser.Error, RuntimeError) as error:
         raise ConfigError(_OPTION, f"{where}cannot be parsed: {_one_line(error)}") from error
     except Exception as error:
         raise ConfigError(_OPTION, f"{where}{_causes(error)}") from error

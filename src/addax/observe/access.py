@@ -15,8 +15,8 @@ out (duration, bytes, request id ...) is in the record's attributes, see ``Acces
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from itertools import count
 from types import FunctionType
@@ -129,7 +129,7 @@ class AccessLog(ExchangeLog):
         self._logger = logging.getLogger(logger)
         self._call_later = call_later
         # The random part keeps the ids of several workers and of several runs apart.
-        self._id_prefix = secrets.token_hex(6)
+        self._id_prefix = os.urandom(6).hex()
         self._id_count = count(1)
         #: The handler whose batch gets the lines; None: records go to the logger.
         self._handler: AccessHandler | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import difflib
 import os
 import re
 import time
@@ -110,6 +109,8 @@ def _find_getter(atom: str) -> Getter:
 
 
 def _unknown_atom_error(atom: str) -> ConfigError:
+    import difflib  # for a mistake only, and not at each start
+
     known = ", ".join(_ATOMS)
     near = difflib.get_close_matches(atom.lower(), [name for name in _ATOMS if len(name) > 1], 1)
     near = near or [name for name in (atom.swapcase(),) if name in _ATOMS]
@@ -120,6 +121,8 @@ def _unknown_atom_error(atom: str) -> ConfigError:
 
 
 def _no_atom_error(template: str) -> ConfigError:
+    import difflib  # for a mistake only, and not at each start
+
     names = ["uvicorn", *NAMED_TEMPLATES, "json"]
     near = difflib.get_close_matches(template, names, 1)
     hint = f"; did you mean {near[0]}?" if near else ""
