@@ -192,6 +192,11 @@ cdef class AppRun:
         cdef ServerState state = self._state
         cdef HttpCycle cycle = self._cycle
         self._is_over = True
+        # The cycle knows its task, and the task keeps this object: a ring that only the collector would open.
+        self._app = None
+        self._cycle = None
+        self._sink = None
+        self._state = None
         self._inner = None
         cycle.is_returned = True
         state.active_requests -= 1

@@ -130,6 +130,10 @@ def _parse_network(item: str) -> Network:
     return network
 
 
+#: Hosts that are remembered; when there are as many, all are forgotten.
+_KNOWN_MAX = 1024
+
+
 class ProxyRules:
     """What the forwarded fields of trusted peers change.
 
@@ -151,6 +155,8 @@ class ProxyRules:
             raise ConfigError("--forwarded-field", f"{min(unknown)!r} is not one of {', '.join(_OPT_IN)}")
         self._is_enabled = settings.enabled
         self._trusted = TrustedPeers(settings.trusted)
+        #: Hosts that connections came from: to take an address apart costs more than all else at their beginning.
+        self._known: dict[str, bool] = {}
         self._wanted = frozenset({_FOR, _PROTO, *(_OPT_IN[name] for name in settings.fields)})
 
     def trusts(self, peer: Peer) -> bool:
@@ -160,9 +166,16 @@ class ProxyRules:
         if peer.client is None:
             is_unix = peer.server is None or peer.server[1] is None
             return self._trusted.everybody or (is_unix and self._trusted.unix)
-        # A link-local peer has its interface in the address: `fe80::1%eth0`.
-        found = self._trusted.host(peer.client[0].partition("%")[0])
-        return self._trusted.everybody or (found is not None and found[1])
+        host = peer.client[0]
+        known = self._known.get(host)
+        if known is None:
+            # A link-local peer has its interface in the address: `fe80::1%eth0`.
+            found = self._trusted.host(host.partition("%")[0])
+            known = self._trusted.everybody or (found is not None and found[1])
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[host] = known
+        return known
 
     def apply(self, scope: Scope) -> None:
         """Rewrite ``client``, ``scheme``, ``server``, ``headers`` and the paths of a trusted peer's scope, in place.
