@@ -34,7 +34,7 @@ DIRECTIVES = {
     "annotation_typing": False,
     "embedsignature": False,
     "initializedcheck": False,
-    # What is None where an object of a compiled class is expected is an AttributeError, as in plain Python, and no crash.
+    # None where an object of a compiled class is expected is an AttributeError, as in plain Python, and no crash.
     "nonecheck": True,
 }
 
