@@ -401,7 +401,7 @@ class Http1Connection(ResponseWriter):
             # An application that never has to wait has answered when this returns: a third of the cost of a call
             # (measured).
             if start_http is None:
-                task = _EagerTask(run_http(service.app, cycle, self, shared), **service.task_options)
+                task = _EagerTask(run_http(service.app, cycle, self, shared), loop=service.loop, eager_start=True)
             else:
                 task = start_http(service.app, cycle, self, shared, service.task_options)
         else:

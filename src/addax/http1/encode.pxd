@@ -7,9 +7,9 @@ cdef int _DATE_OR_SERVER_BITS, _DATE_BIT, _SERVER_BIT
 cdef class DefaultFields:
     cdef bytes _extra
     cdef bint _has_date
-    cdef double _until
-    cdef int _status
-    cdef bytes _start
+    cdef public double until
+    cdef public int last_status
+    cdef public bytes last_start
     cdef bytes _server
     cdef dict _starts
 

@@ -45,7 +45,7 @@ class DefaultFields:
     What the application says itself is not said twice, and ``--header`` can take the place of Date and Server.
     """
 
-    __slots__ = ("_extra", "_has_date", "_server", "_start", "_starts", "_status", "_until")
+    __slots__ = ("_extra", "_has_date", "_server", "_starts", "last_start", "last_status", "until")
 
     def __init__(self, settings: Http1Settings) -> None:
         names = {name for name, _ in settings.extra_headers}
@@ -53,10 +53,10 @@ class DefaultFields:
         self._server = SERVER_LINE if settings.server_header and b"server" not in names else b""
         self._extra = b"".join([b"%b: %b\r\n" % field for field in settings.extra_headers])
         #: When the second is over that ``_starts`` is for, and the last of them that was asked for.
-        self._until = 0.0
+        self.until = 0.0
         self._starts: dict[int, bytes] = {}
-        self._status = 0
-        self._start = b""
+        self.last_status = 0
+        self.last_start = b""
 
     def lines(self, special: int = 0) -> bytes:
         """The field lines for this second.
@@ -77,15 +77,15 @@ class DefaultFields:
         """
         if special & _DATE_OR_SERVER_BITS:
             return STATUS_LINES[status] + self.lines(special)
-        if status == self._status and now < self._until:
-            return self._start
-        if now >= self._until:
+        if status == self.last_status and now < self.until:
+            return self.last_start
+        if now >= self.until:
             self._starts.clear()
-            self._until = now + 1.0 - _wall_clock() % 1.0
+            self.until = now + 1.0 - _wall_clock() % 1.0
         start = self._starts.get(status)
         if start is None:
             start = self._starts[status] = STATUS_LINES[status] + self.lines()
-        self._status, self._start = status, start
+        self.last_status, self.last_start = status, start
         return start
 
 

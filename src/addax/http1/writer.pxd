@@ -48,7 +48,7 @@ cdef class ResponseWriter(ParserHandler):
 
     cdef _end_response(self)
     @cython.locals(fields=tuple, lines=bytes, content_length=bytes, special=int, size=Py_ssize_t, length=bytes, end=bytes,
-                   machine=Machine, start=bytes, piece=bytes, now=double)
+                   machine=Machine, start=bytes, piece=bytes, now=double, defaults=DefaultFields)
     cpdef send_body(self, bytes data, bint more)
     cdef bytes _persistence_lines(self)
     cdef _settle_framing(self, object whole_length)

@@ -189,7 +189,12 @@ class ResponseWriter(ParserHandler):
                 end = end[:-4] + self._persistence_lines()
             machine.whole_response_written()
             now = self._ended_at = self._service.now()
-            start = self._defaults.start(self._status, special, now)
+            defaults = self._defaults
+            if special == 0 and now < defaults.until and self._status == defaults.last_status:
+                # As ``start`` says too, without the call.
+                start = defaults.last_start
+            else:
+                start = defaults.start(self._status, special, now)
             if size <= JOIN_MAX_BYTES:
                 piece = join((start, lines, end, data))
                 if self._is_pipelined or self._out is not None:
