@@ -35,7 +35,7 @@ cdef class HttpCycle:
     cpdef bint is_notified(self)
     cpdef bint is_client_gone(self)
     cpdef end(self, str outcome)
-    @cython.locals(fields=dict, data=bytes)
+    @cython.locals(fields=dict, data=bytes, has_trailers=bint)
     cpdef send(self, object message)
     cdef bint _has_message(self)
     @cython.locals(has_body=bint, is_complete=bint, body=bytes, chunks=list)

@@ -201,8 +201,8 @@ class HttpCycle:
                 if type(headers) is not list:
                     headers = list(headers)
                 self.exchange.response_headers = headers
-            has_trailers = len(fields) > 3 and fields.get("trailers", False)
-            self._sink.send_head(status, headers, bool(has_trailers))
+            has_trailers = len(fields) > 3 and bool(fields.get("trailers", False))
+            self._sink.send_head(status, headers, has_trailers)
             if has_trailers:
                 self._has_trailers = True
             self.phase = EXPECT_BODY
