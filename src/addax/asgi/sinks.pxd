@@ -8,3 +8,12 @@ cdef class ResponseSink:
     cpdef send_continue(self)
     cpdef body_consumed(self)
     cpdef fail(self, object cycle)
+
+
+cdef class WebSocketSink:
+    cdef public bint is_writable
+
+    cpdef send_text(self, str text)
+    cpdef send_binary(self, bytes data)
+    cpdef close(self, int code, str reason)
+    cpdef messages_consumed(self)

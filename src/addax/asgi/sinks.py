@@ -1,4 +1,4 @@
-"""What a request cycle needs from whatever carries its response: an HTTP/1.1 connection, later an HTTP/2 stream."""
+"""What a cycle needs from whatever carries its side of an exchange: a response, or the messages of a WebSocket."""
 
 from __future__ import annotations
 
@@ -79,6 +79,49 @@ class ResponseSink:
         Args:
             cycle: whose application it is; nothing happens if its response is over.
         """
+        raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was sent.
+
+        Raises:
+            ClientDisconnected: it left instead.
+        """
+        raise NotImplementedError
+
+
+class WebSocketSink:
+    """Filled by ``websocket.connection.WebSocketConnection``: an open WebSocket. No method waits but ``drain``."""
+
+    __slots__ = ("is_writable",)
+
+    def __init__(self) -> None:
+        #: As of ``ResponseSink``: False means ``await drain()`` before the next send.
+        self.is_writable = True
+
+    def send_text(self, text: str) -> None:
+        """Send a text message.
+
+        Raises:
+            LocalProtocolError: the text has surrogates.
+        """
+        raise NotImplementedError
+
+    def send_binary(self, data: bytes) -> None:
+        """Send a binary message."""
+        raise NotImplementedError
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; nothing is sent after it.
+
+        Args:
+            code: one that may be sent (RFC 6455 §7.4).
+            reason: as long as a close frame can hold.
+        """
+        raise NotImplementedError
+
+    def messages_consumed(self) -> None:
+        """The application has taken messages that waited: more may be read."""
         raise NotImplementedError
 
     async def drain(self) -> None:

@@ -42,6 +42,34 @@ class Http1Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSocketSettings:
+    """Bounds and habits of a WebSocket."""
+
+    #: Largest message that is taken, decompressed.
+    message_max_bytes: int = 16777216
+    #: Largest frame that is taken, as it is on the wire; None: as a message.
+    frame_max_bytes: int | None = None
+    #: Messages that wait for the application; above it reading pauses.
+    queue_max_count: int = 32
+    #: Silence after which a ping is sent; None: none is.
+    ping_interval_s: float | None = 20.0
+    #: How long a pong may take; None: for ever.
+    ping_timeout_s: float | None = 20.0
+    #: Agree to compression (RFC 7692) when the client offers it.
+    deflate: bool = True
+    #: How long the peer may take to answer a close frame.
+    close_timeout_s: float = 10.0
+    #: How long the application may take to accept or refuse.
+    handshake_timeout_s: float = 30.0
+    #: How old a WebSocket may become; None: as old as it likes.
+    lifetime_max_s: float | None = None
+    #: Origins whose pages may connect; empty: all.
+    allowed_origins: tuple[str, ...] = ()
+    #: Messages count as requests for ``--limit-max-requests``.
+    counts_messages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProxySettings:
     """Whose word about the client is taken, and which words."""
 
@@ -96,11 +124,14 @@ class Settings:
     """Everything that a serving process needs to know besides the application."""
 
     http1: Http1Settings = field(default_factory=Http1Settings)
+    websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     log: LogSettings = field(default_factory=LogSettings)
     #: A name in ``registry.PARSERS``, or ``module:Class``.
     http: str = "auto"
+    #: A name in ``registry.WEBSOCKETS``, ``none``, or ``module:Class``.
+    ws: str = "auto"
     #: A name in ``registry.LOOPS``, ``none``, or ``module:factory``.
     loop: str = "auto"

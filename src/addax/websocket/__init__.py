@@ -1,0 +1,1 @@
+"""WebSocket: handshake, frames, compression, closing, and the connection that puts them together."""
