@@ -178,7 +178,7 @@ class HttpCycle:
         if self._client == CLIENT_GONE:
             raise ClientDisconnected("the client has disconnected")
         # What is known to be a dict is looked into without a call, when this is compiled.
-        fields = message if type(message) is dict else _as_dict(message)
+        fields = message if type(message) is dict else as_dict(message)
         kind = fields.get("type")
         if self.phase == EXPECT_BODY and kind == "http.response.body":
             body = fields.get("body", b"")
@@ -243,7 +243,12 @@ class HttpCycle:
             if self._waiters is None:
                 self._waiters = []
             self._waiters.append(future)
-            await future
+            try:
+                await future
+            finally:
+                # Cancelled, as by a timeout: an application that polls would leave one behind each time.
+                if self._waiters is not None and future in self._waiters:
+                    self._waiters.remove(future)
         return self._next_message()
 
     def _wake(self) -> None:
@@ -267,7 +272,7 @@ class HttpCycle:
     def _send_rare(self, kind: Any, message: Message) -> Awaitable[None]:
         """Everything but a start and a body in their places."""
         if kind is None:
-            raise _no_type_error(message)
+            raise no_type_error(message)
         if kind == "http.response.early_hint" and self.phase == EXPECT_START:
             links = message.get("links", ())
             if not isinstance(links, list | tuple) or not all(isinstance(link, bytes) for link in links):
@@ -324,14 +329,16 @@ class HttpCycle:
             await self._sink.drain()
 
 
-def _as_dict(message: Any) -> dict[str, Any]:
+def as_dict(message: Any) -> dict[str, Any]:
+    """A message of ``send`` that is some other mapping, as a dict."""
     try:
         return dict(message)
     except (TypeError, ValueError):
-        raise _no_type_error(message) from None
+        raise no_type_error(message) from None
 
 
-def _no_type_error(message: Any) -> LocalProtocolError:
+def no_type_error(message: Any) -> LocalProtocolError:
+    """What to raise for a message without a type."""
     return LocalProtocolError(f"send() takes a dict with the key 'type', not {message!r}")
 
 

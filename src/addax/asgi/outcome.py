@@ -10,6 +10,7 @@ from typing import Any
 
 from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.sinks import ResponseSink
+from addax.asgi.ws_cycle import WebSocketCycle
 from addax.core.errors import ClientDisconnected
 
 _logger = logging.getLogger("addax.error")
@@ -37,6 +38,26 @@ def take_error(error: BaseException, cycle: HttpCycle, sink: ResponseSink) -> No
         return
     _logger.error("Exception in ASGI application\n", exc_info=error)
     sink.fail(cycle)
+
+
+def check_websocket_return(result: Any, cycle: WebSocketCycle) -> None:
+    """The application has returned from a WebSocket: in order, or with something else than None, or too early."""
+    complaint = cycle.complaint()
+    if result is not None:
+        _logger.error("ASGI callable should return None, but returned '%s'.", result)
+        cycle.fail()
+    elif complaint:
+        _logger.error(complaint)
+        cycle.fail()
+    else:
+        cycle.returned()
+
+
+def take_websocket_error(error: BaseException, cycle: WebSocketCycle) -> None:
+    """The application has raised during a WebSocket: as ``take_error``."""
+    if not (cycle.is_client_gone() and is_disconnect(error)):
+        _logger.error("Exception in ASGI application\n", exc_info=error)
+    cycle.fail()
 
 
 def is_disconnect(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""The numbers of ``http_cycle.py``, in a module of their own: compiled modules keep C copies of them."""
+"""The numbers of both cycles, in a module of their own: compiled modules keep C copies of them."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ BODY_DELIVERED = 2
 CLIENT_THERE = 0
 CLIENT_LEAVING = 1
 CLIENT_GONE = 2
+
+# How far a WebSocket is. DENYING: the handshake is being answered with an ordinary response. CLOSING: nothing more can
+# be sent, because one side has said so. WS_ENDED: the peer's side is over too, or was never opened.
+CONNECTING = 0
+OPEN = 1
+DENYING = 2
+CLOSING = 3
+WS_ENDED = 4

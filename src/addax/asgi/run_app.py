@@ -1,4 +1,4 @@
-"""Calls the application for one request, and nothing that it raises goes further.
+"""Calls the application for one request or WebSocket, and nothing that it raises goes further.
 
 Implements: ASGI HTTP message format 2.5 on exceptions: an error before the response starts is a 500 response, after
 it a broken connection; an error because the client left is nobody's fault.
@@ -11,10 +11,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from addax.asgi.http_cycle import HttpCycle
-from addax.asgi.outcome import check_return, take_error
+from addax.asgi.outcome import check_return, check_websocket_return, take_error, take_websocket_error
 from addax.asgi.phases import ENDED
 from addax.asgi.sinks import ResponseSink
 from addax.asgi.state import ServerState
+from addax.asgi.ws_cycle import WebSocketCycle
 from addax.core.types import ASGIApp
 
 
@@ -41,12 +42,40 @@ async def _run_http(app: ASGIApp, cycle: HttpCycle, sink: ResponseSink, state: S
         if result is not None or cycle.phase != ENDED:
             check_return(result, cycle, sink)
     finally:
-        cycle.is_returned = True
-        state.active_requests -= 1
-        if cycle.task is not None:
-            state.tasks.discard(cycle.task)
-        if state.on_quiet is not None and state.active_requests == 0:
-            state.on_quiet()
+        _note_end(cycle, state)
+
+
+async def run_websocket(app: ASGIApp, cycle: WebSocketCycle, state: ServerState) -> None:
+    """Run the application for one WebSocket, from its handshake to its end; otherwise as for a request.
+
+    Args:
+        app: the ASGI 3 application.
+        cycle: of the WebSocket.
+        state: counts it among the requests in progress.
+    """
+    try:
+        result: object = await app(  # type: ignore[func-returns-value]
+            cycle.scope, cycle.receive, cycle.send
+        )
+    except (asyncio.CancelledError, GeneratorExit):
+        cycle.fail()
+        raise
+    except BaseException as error:
+        take_websocket_error(error, cycle)
+    else:
+        check_websocket_return(result, cycle)
+    finally:
+        _note_end(cycle, state)
+
+
+def _note_end(cycle: HttpCycle | WebSocketCycle, state: ServerState) -> None:
+    """The application has returned, in whatever way."""
+    cycle.is_returned = True
+    state.active_requests -= 1
+    if cycle.task is not None:
+        state.tasks.discard(cycle.task)
+    if state.on_quiet is not None and state.active_requests == 0:
+        state.on_quiet()
 
 
 StartHttp: TypeAlias = Callable[[ASGIApp, HttpCycle, ResponseSink, ServerState, dict[str, Any]], "asyncio.Task[None]"]

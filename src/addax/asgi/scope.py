@@ -1,6 +1,6 @@
 """Scopes, made from what a connection knows once and what a request says.
 
-Implements: ASGI HTTP & WebSocket message format 2.5, "HTTP Connection scope".
+Implements: ASGI HTTP & WebSocket message format 2.5, "HTTP Connection scope", "Websocket Connection scope".
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ class ScopeFactory:
         shutdown: offered to the application as extension ``addax.shutdown``.
     """
 
-    __slots__ = ("_extensions", "_lifespan_state", "_raw_root_path", "_root_path", "_templates")
+    __slots__ = (
+        "_extensions",
+        "_lifespan_state",
+        "_raw_root_path",
+        "_root_path",
+        "_templates",
+        "_websocket_extensions",
+    )
 
     def __init__(self, root_path: str, lifespan_state: dict[str, Any], shutdown: ShutdownNotice) -> None:
         self._root_path = root_path
@@ -39,6 +46,11 @@ class ScopeFactory:
             "http.response.trailers": {},
             "http.response.pathsend": {},
             "http.response.zerocopysend": {},
+            "addax.shutdown": shutdown,
+        }
+        self._websocket_extensions: dict[str, Any] = {
+            "websocket.http.response": {},
+            "addax.websocket.shutdown_code": {},
             "addax.shutdown": shutdown,
         }
         self._templates: dict[tuple[Any, str], dict[str, Any]] = {}
@@ -110,3 +122,16 @@ class ScopeFactory:
         scope["state"] = state.copy() if state else {}
         scope["extensions"] = self._extensions.copy()
         return scope
+
+    def websocket(self, scope: dict[str, Any], subprotocols: list[str]) -> None:
+        """Make the scope of a request that of a WebSocket.
+
+        Args:
+            scope: of ``http``; it is changed, as long as nobody else has it.
+            subprotocols: that the client offers.
+        """
+        del scope["method"]
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+        scope["subprotocols"] = subprotocols
+        scope["extensions"] = self._websocket_extensions.copy()

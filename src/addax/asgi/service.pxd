@@ -15,7 +15,10 @@ cdef class Service:
     cdef public dict task_options
     cdef public object concurrency_max_count
     cdef public object context
+    cdef public bint gathers_writes
     cdef public object parser
+    cdef public object codec
+    cdef public object websocket
     cdef public ServerState state
     cdef public ScopeFactory scopes
     cdef public ExchangeLog access

@@ -11,7 +11,7 @@ from addax.asgi.exchange import ExchangeLog
 from addax.asgi.scope import ScopeFactory
 from addax.asgi.state import ServerState
 from addax.core import clock
-from addax.core.settings import Http1Settings
+from addax.core.settings import Http1Settings, WebSocketSettings
 from addax.core.types import ASGIApp
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Service:
         lifespan_state: ``scope["state"]`` as the lifespan left it; each request gets a shallow copy.
         state: counters.
         parser: fills ``http1.parser.Parser``.
+        codec: fills ``websocket.codec.Codec``; None: no WebSocket is spoken, and who asks for one gets plain HTTP.
+        websocket: bounds and habits of WebSockets.
         access: where finished requests are recorded; None: nowhere.
         proxy: whose forwarded fields are believed; None: nobody's.
     """
@@ -35,8 +37,10 @@ class Service:
     __slots__ = (
         "access",
         "app",
+        "codec",
         "concurrency_max_count",
         "context",
+        "gathers_writes",
         "loop",
         "now",
         "parser",
@@ -46,6 +50,7 @@ class Service:
         "starts_at_once",
         "state",
         "task_options",
+        "websocket",
     )
 
     def __init__(
@@ -58,6 +63,8 @@ class Service:
         lifespan_state: dict[str, Any] | None = None,
         access: ExchangeLog | None = None,
         proxy: ProxyRules | None = None,
+        codec: Any = None,
+        websocket: WebSocketSettings | None = None,
     ) -> None:
         self.app = app
         self.settings = settings
@@ -68,12 +75,16 @@ class Service:
         self.starts_at_once = (
             sys.version_info >= (3, 12) and loop.get_task_factory() is None and not settings.reset_contextvars
         )
+        #: uvloop sends what was written in one turn at once; other loops ask the kernel for each piece.
+        self.gathers_writes = not type(loop).__module__.startswith("uvloop")
         #: How a task is made that begins at once. No name: each option costs.
         self.task_options: dict[str, Any] = {"loop": loop, "eager_start": True}
         self.concurrency_max_count = settings.concurrency_max_count
         #: What callbacks run in that no application's context may reach.
         self.context = contextvars.copy_context()
         self.parser = parser
+        self.codec = codec
+        self.websocket = WebSocketSettings() if websocket is None else websocket
         self.state = state
         self.scopes = ScopeFactory(settings.root_path, {} if lifespan_state is None else lifespan_state, state.shutdown)
         self.access = access

@@ -5,6 +5,7 @@ cdef class ResponseSink:
     cpdef send_informational(self, int status, object headers)
     cpdef send_body(self, bytes data, bint more)
     cpdef send_trailers(self, object headers, bint more)
+    cpdef accept_websocket(self, object cycle, object subprotocol, object headers)
     cpdef send_continue(self)
     cpdef body_consumed(self)
     cpdef fail(self, object cycle)

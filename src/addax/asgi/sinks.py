@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from addax.asgi.http_cycle import HttpCycle
+    from addax.asgi.ws_cycle import WebSocketCycle
 
 
 class ResponseSink:
@@ -62,6 +63,22 @@ class ResponseSink:
 
         Raises:
             LocalProtocolError: a name or value that HTTP does not allow, or a body shorter than Content-Length said.
+        """
+        raise NotImplementedError
+
+    def accept_websocket(
+        self, cycle: WebSocketCycle, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]
+    ) -> WebSocketSink:
+        """Answer a handshake with yes. The exchange is over then, without an end of its own.
+
+        Args:
+            cycle: gets the messages.
+            subprotocol: one of those that the client offered, or None.
+            headers: further fields of the answer, as the application gave them.
+
+        Raises:
+            LocalProtocolError: a field that HTTP or the handshake does not allow, or a subprotocol that nobody offered.
+            ClientDisconnected: the client left.
         """
         raise NotImplementedError
 

@@ -33,6 +33,7 @@ from addax.core.settings import (
     LogSettings,
     ProxySettings,
     Settings,
+    WebSocketSettings,
     WorkerSettings,
 )
 from addax.net import listen
@@ -148,6 +149,12 @@ class Config:
     forwarded_fields: Sequence[str] | str | None = None
     log_format: str = "text"
     access_format: str = "uvicorn"
+    ws_max_frame_size: int | None = None
+    ws_handshake_timeout: float = 30
+    ws_close_timeout: float = 10
+    ws_max_lifetime: float | None = None
+    ws_allowed_origins: Sequence[str] | str | None = None
+    limit_max_requests_ws: bool = False
 
     #: Whether ``load`` was called; what follows it is set by ``load``.
     loaded: bool = field(init=False, default=False)
@@ -247,6 +254,8 @@ class Config:
         if self.loaded:
             return
         self.http_protocol_class = registry.resolve("http", self.http, registry.PARSERS)[1]
+        if self.ws != "none":
+            self.ws_protocol_class = registry.resolve("ws", self.ws, registry.WEBSOCKETS)[1]
         self.lifespan_class = _make_lifespan
         self.encoded_headers = self._encode_headers()
         app = build_app(self.load_app(), self.app, self.factory)
@@ -326,16 +335,21 @@ class Config:
         Raises:
             ConfigError: an attribute was changed to a value that cannot be used.
         """
-        parts: dict[str, dict[str, Any]] = {"": {}, "http1": {}, "proxy": {}, "listen": {}, "worker": {}, "log": {}}
+        sections = ("", "http1", "websocket", "proxy", "listen", "worker", "log")
+        parts: dict[str, dict[str, Any]] = {section: {} for section in sections}
         for option in OPTIONS:
             if option.setting:
                 section, _, name = option.setting.rpartition(".")
                 parts[section][name] = option.to_setting(read(option.name, getattr(self, option.name)))
         http1, proxy = parts["http1"], parts["proxy"]
         _adjust_http1(http1, self.h11_max_incomplete_event_size)
+        if self.interface == "wsgi":
+            # What a WSGI application has no word for.
+            parts[""]["ws"] = "none"
         proxy["fields"] = frozenset(proxy["fields"])
         return Settings(
             http1=Http1Settings(**http1),
+            websocket=WebSocketSettings(**parts["websocket"]),
             proxy=ProxySettings(**proxy),
             listen=ListenSettings(**parts["listen"]),
             worker=WorkerSettings(**parts["worker"]),

@@ -26,8 +26,17 @@ from addax.config.kinds import (
     Whole,
 )
 from addax.config.log_setup import LOG_FORMATS, LOG_LEVELS
-from addax.config.texts import AccessFormat, FieldLine, HostName, Mode, RootPath, SocketPath, TrustedPeers
-from addax.core.registry import LOOPS, PARSERS
+from addax.config.texts import (
+    AccessFormat,
+    FieldLine,
+    HostName,
+    Mode,
+    OriginPattern,
+    RootPath,
+    SocketPath,
+    TrustedPeers,
+)
+from addax.core.registry import LOOPS, PARSERS, WEBSOCKETS
 
 #: Environment variables: this, and the option's name in capitals.
 ENV_PREFIX = "ADDAX_"
@@ -67,6 +76,11 @@ GROUPS = (
 #: uvicorn takes a protocol class here; addax takes what only cuts bytes into messages.
 _PARSER_MISFIT = (
     "takes a name or an import string 'module:Class' of a parser class (addax.http1.parser.Parser); "
+    "asyncio protocol classes of other servers do not fit"
+)
+#: The same for WebSockets.
+_CODEC_MISFIT = (
+    "takes a name or an import string 'module:Class' of a codec class (addax.websocket.codec.Codec); "
     "asyncio protocol classes of other servers do not fit"
 )
 
@@ -327,6 +341,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("limit_max_requests_jitter", Whole(0, unit="requests"), 0, PROCESSES,
            "Add a random number up to this one to --limit-max-requests, so that processes do not end together.",
            setting="worker.requests_max_jitter_count"),
+    Option("limit_max_requests_ws", Boolean(), False, PROCESSES,
+           "Count each message that a WebSocket receives as a request for --limit-max-requests.",
+           setting="websocket.counts_messages", is_new=True),
     Option("timeout_worker_healthcheck", Seconds(), 5, PROCESSES,
            "With several processes: how long one may give no sign of life before it is replaced."),
     # --- Reloading --------------------------------------------------------------------------------------------------
@@ -341,18 +358,42 @@ OPTIONS: tuple[Option, ...] = (
     Option("reload_delay", Seconds(zero=True), 0.25, RELOADING,
            "Pause between two looks at the files."),
     # --- WebSocket --------------------------------------------------------------------------------------------------
-    Option("ws", Choice(("auto", "none"), later=("websockets", "websockets-sansio", "wsproto")), "auto", WEBSOCKET,
-           "WebSocket implementation."),
+    Option("ws", Choice(("auto", *WEBSOCKETS, "none"), target="module:Class", misfit=_CODEC_MISFIT), "auto", WEBSOCKET,
+           "WebSocket implementation: auto and uvicorn's names are native, wsproto needs the extra addax[wsproto]; "
+           "none serves who asks for a WebSocket as plain HTTP.",
+           setting="ws"),
     Option("ws_max_size", Size(), 16777216, WEBSOCKET,
-           "Largest message."),
+           "Largest message that is taken, after decompression; a larger one closes with 1009.",
+           setting="websocket.message_max_bytes"),
     Option("ws_max_queue", Whole(1, unit="messages"), 32, WEBSOCKET,
-           "Messages that wait for the application."),
+           "Messages that wait for the application, or as many as --limit-body-buffer holds; above it reading from "
+           "the client pauses.",
+           setting="websocket.queue_max_count"),
     Option("ws_ping_interval", Seconds(zero=True), 20.0, WEBSOCKET,
-           "Time between pings; none or 0 sends none.", nullable=True),
+           "Time between pings; none or 0 sends none.", setting="websocket.ping_interval_s", nullable=True),
     Option("ws_ping_timeout", Seconds(zero=True), 20.0, WEBSOCKET,
-           "How long a pong may take before the connection is closed.", nullable=True),
+           "How long the client may give no sign of life after a ping before it is closed with 1011; none or 0 is for "
+           "ever.",
+           setting="websocket.ping_timeout_s", nullable=True),
     Option("ws_per_message_deflate", Boolean("value"), True, WEBSOCKET,
-           "Offer compression (RFC 7692)."),
+           "Compress messages (RFC 7692) where the client offers it.", setting="websocket.deflate"),
+    Option("ws_max_frame_size", Size(), None, WEBSOCKET,
+           "Largest frame that is taken, as it is on the wire; a larger one closes with 1009.",
+           setting="websocket.frame_max_bytes", nullable=True, shown_default="as --ws-max-size", is_new=True),
+    Option("ws_handshake_timeout", Seconds(), 30, WEBSOCKET,
+           "How long the application may take to accept or refuse; after it the answer is 503.",
+           setting="websocket.handshake_timeout_s", is_new=True),
+    Option("ws_close_timeout", Seconds(), 10, WEBSOCKET,
+           "How long the client may take to answer a close frame.",
+           setting="websocket.close_timeout_s", is_new=True),
+    Option("ws_max_lifetime", Seconds(), None, WEBSOCKET,
+           "How old a WebSocket may become; then it is closed with 1001.",
+           setting="websocket.lifetime_max_s", nullable=True, shown_default="no bound", is_new=True),
+    Option("ws_allowed_origins", OriginPattern(), (), WEBSOCKET,
+           "Origin whose pages may connect, as https://example.com or https://*.example.com; others are answered 403. "
+           "Clients without Origin are no browsers, and let in.",
+           setting="websocket.allowed_origins", spelling="--ws-allowed-origin", multiple=True, shown_default="all",
+           is_new=True),
     # --- TLS --------------------------------------------------------------------------------------------------------
     Option("ssl_keyfile", Text("FILE"), None, TLS,
            "Private key.", nullable=True, ready=(None,)),

@@ -171,6 +171,24 @@ class TrustedPeers(Kind):
         return tuple(value)
 
 
+#: RFC 6454 §6.2: scheme, host and perhaps a port, nothing else. The host may begin with "*." here.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\*\.)?(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True)
+class OriginPattern(Kind):
+    """An origin, all subdomains of one, ``null``, or ``*`` for all."""
+
+    metavar = "ORIGIN"
+
+    def read(self, value: object) -> str:
+        """See ``Kind.read``."""
+        origin = as_text(value).strip().lower()
+        if origin not in ("*", "null") and _ORIGIN.fullmatch(origin) is None:
+            raise ValueError(f"{origin!r} is not an origin: write scheme://host or scheme://host:port, without a path")
+        return origin
+
+
 @dataclass(frozen=True)
 class AccessFormat(Kind):
     """The name of an access log format, or a template with gunicorn's atoms.

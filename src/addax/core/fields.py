@@ -12,8 +12,8 @@ CHUNKED_LENGTH = -1
 KEEP_ALIVE = 1
 #: It waits for 100 (Continue) before it sends the body.
 EXPECTS_CONTINUE = 2
-#: Connection names Upgrade, and there is one.
-UPGRADE = 4
+#: Connection names Upgrade, and Upgrade names websocket.
+WEBSOCKET = 4
 #: A proxy says something about the client.
 FORWARDED = 8
 

@@ -1,7 +1,7 @@
 cimport cython
 
 cdef int CHUNKED_LENGTH, CLOSES, CONNECTION, CONTENT_LENGTH, DATE, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, ORDINARY
-cdef int SERVER, TRANSFER_ENCODING, UPGRADE, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _EXPECT, _UPGRADE, _CONTENT_TYPE
+cdef int SERVER, TRANSFER_ENCODING, WEBSOCKET, _HOST, _CONTENT_LENGTH, _TRANSFER_ENCODING, _CONNECTION, _EXPECT, _UPGRADE, _CONTENT_TYPE
 cdef int _FORWARDED, _DIGITS_MAX
 cdef dict _REQUEST_FIELDS, field_names
 cdef set valid_hosts
@@ -21,7 +21,7 @@ cdef class FieldName:
 cpdef tuple read_request_head(int minor, list headers)
 
 @cython.locals(flags=int)
-cdef int _read_options(int minor, bytes options, bint has_upgrade) except -1
+cdef int _read_options(int minor, bytes options, bytes upgrade) except -1
 
 @cython.locals(digit="unsigned char")
 cdef long long _body_length(int minor, bytes length, bytes coding) except -2

@@ -28,7 +28,7 @@ from addax.core.fields import (
     ORDINARY,
     SERVER,
     TRANSFER_ENCODING,
-    UPGRADE,
+    WEBSOCKET,
 )
 from addax.core.target import is_authority
 from addax.core.types import Headers
@@ -136,7 +136,7 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
         elif field == _TRANSFER_ENCODING:
             coding = value if coding is None else coding + b"," + value
         elif field == _UPGRADE:
-            upgrade = value
+            upgrade = value if upgrade is None else upgrade + b"," + value
         else:
             expect = value if expect is None else expect + b"," + value
 
@@ -151,7 +151,7 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
     if options is None:
         flags |= minor
     else:
-        flags |= _read_options(minor, options, upgrade is not None)
+        flags |= _read_options(minor, options, upgrade)
     if expect is not None and minor == 1:
         if expect.lower() != b"100-continue":
             raise RemoteProtocolError("the only expectation that is understood is 100-continue", 417)
@@ -160,16 +160,16 @@ def read_request_head(minor: int, headers: Headers) -> RequestHead:
     return body_length, flags
 
 
-def _read_options(minor: int, options: bytes, has_upgrade: bool) -> int:
-    """Flags of what Connection says, all of its lines joined by commas."""
+def _read_options(minor: int, options: bytes, upgrade: bytes | None) -> int:
+    """Flags of what Connection says, all of its lines joined by commas, and Upgrade, the same."""
     if minor == 1 and options in _KEEP_ALIVES:
         return KEEP_ALIVE
     flags = 0
     members = tokens(options)
     if b"close" not in members and (minor == 1 or b"keep-alive" in members):
         flags |= KEEP_ALIVE
-    if has_upgrade and b"upgrade" in members and minor == 1:
-        flags |= UPGRADE
+    if upgrade is not None and b"upgrade" in members and minor == 1 and b"websocket" in tokens(upgrade):
+        flags |= WEBSOCKET
     return flags
 
 

@@ -16,6 +16,13 @@ PARSERS: dict[str, str] = {
     "httptools": "addax.http1.httptools:HttptoolsParser",
     "h11": "addax.http1.h11:H11Parser",
 }
+WEBSOCKETS: dict[str, str] = {
+    "native": "addax.websocket.frames:FrameCodec",
+    "wsproto": "addax.websocket.wsproto:WsprotoCodec",
+    # The names of uvicorn's two, which are built on that library: who used one of them gets ours.
+    "websockets": "addax.websocket.frames:FrameCodec",
+    "websockets-sansio": "addax.websocket.frames:FrameCodec",
+}
 LOOPS: dict[str, str] = {
     "uvloop": "addax.loops.uvloop:new_event_loop",
     "asyncio": "addax.loops.asyncio:new_event_loop",
@@ -24,6 +31,7 @@ LOOPS: dict[str, str] = {
 _HINTS: dict[str, str] = {
     "native": "; it is a part of the compiled core, which this addax lacks: install it again where a C compiler is, "
     "and without ADDAX_PURE",
+    "wsproto": ' (try: pip install "addax[wsproto]")',
 }
 
 
@@ -35,7 +43,7 @@ def resolve(option: str, name: str, table: dict[str, str]) -> tuple[str, Any]:
     Args:
         option: the option's name for the error message, for example ``--http``.
         name: the value that the user gave.
-        table: PARSERS or LOOPS.
+        table: PARSERS, WEBSOCKETS or LOOPS.
 
     Returns:
         The name that was chosen, and the object.

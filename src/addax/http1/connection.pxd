@@ -4,6 +4,7 @@ from addax.asgi.exchange cimport HttpExchange
 from addax.asgi.http_cycle cimport HttpCycle
 from addax.asgi.service cimport Service
 from addax.asgi.state cimport ServerState
+from addax.asgi.ws_cycle cimport WebSocketCycle
 from addax.core.headers cimport read_request_head
 from addax.core.target cimport parse_target
 from addax.http1.machine cimport Machine
@@ -11,8 +12,8 @@ from addax.http1.parser cimport Parser
 from addax.http1.writer cimport ResponseWriter
 
 cdef double NEVER
-cdef object _EagerTask, run_http, start_http
-cdef int ENDED, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE
+cdef object _EagerTask, run_http, run_websocket, start_http
+cdef int ENDED, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, UPGRADED, WEBSOCKET
 cdef int READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 cdef int TURN_MAX_REQUESTS
 cdef Py_ssize_t DISCARD_MAX_BYTES
@@ -23,6 +24,8 @@ cdef class Http1Connection(ResponseWriter):
     cdef object _client
     cdef dict _template
     cdef HttpCycle _cycle
+    cdef object _opening
+    cdef double _opened_at
     cdef object _proxy
     cdef bytes _target
     cdef tuple _target_parts
@@ -49,6 +52,7 @@ cdef class Http1Connection(ResponseWriter):
     @cython.locals(head=tuple, body_length="long long", flags=int, has_body=bint, service=Service, scope=dict,
                    target_parts=tuple)
     cpdef tuple on_head(self, str method, bytes target, int minor, list headers, tuple known)
+    cdef tuple _read_opening(self, str method, dict scope, list headers, bint has_body)
     @cython.locals(machine=Machine, turns=int)
     cdef _advance(self)
     cdef _take_next(self)
@@ -65,6 +69,9 @@ cdef class Http1Connection(ResponseWriter):
     cdef _watch_silence(self)
     @cython.locals(service=Service, cycle=HttpCycle, shared=ServerState)
     cdef _start(self)
+    cdef _give_handshake_up(self)
+    @cython.locals(service=Service, cycle=WebSocketCycle)
+    cdef _start_websocket(self, HttpCycle handshake)
     @cython.locals(service=Service, shared=ServerState)
     cdef _account(self, HttpCycle cycle)
     @cython.locals(cycle=HttpCycle, service=Service, shared=ServerState)

@@ -13,26 +13,32 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from addax.asgi.exchange import HttpExchange
 from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.phases import ENDED
-from addax.asgi.run_app import run_http, start_http
+from addax.asgi.run_app import run_http, run_websocket, start_http
 from addax.asgi.service import Service
+from addax.asgi.sinks import WebSocketSink
+from addax.asgi.ws_cycle import WebSocketCycle
 from addax.core.clock import NEVER
-from addax.core.errors import RemoteProtocolError
-from addax.core.fields import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE
+from addax.core.errors import ClientDisconnected, RemoteProtocolError
+from addax.core.fields import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, WEBSOCKET
 from addax.core.headers import RequestHead, read_request_head
 from addax.core.settings import Http1Settings
+from addax.core.status import STATUS_LINES
 from addax.core.target import Target, parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
 from addax.http1.encode import DefaultFields, error_response
-from addax.http1.parser import Parser, ParserHandler, adapt
+from addax.http1.parser import UPGRADED, Parser, ParserHandler, adapt
 from addax.http1.states import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 from addax.http1.writer import ResponseWriter
+from addax.observe.websocket import log_handshake
+from addax.websocket.connection import WebSocketConnection
+from addax.websocket.handshake import Opening, read_opening, response_fields
 
 _logger = logging.getLogger("addax.error")
 
@@ -46,6 +52,9 @@ DISCARD_MAX_BYTES = 262144
 DRAIN_REST_S = 1.0
 # Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
 _EagerTask: Any = asyncio.Task
+
+#: What an answer to the peer's mistake says besides (RFC 9110 §15.5.22, RFC 6455 §4.4).
+_FURTHER_LINES = {426: b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"}
 
 #: In the place of the parser of a connection that is gone: a compiled class must not find None there.
 _NO_PARSER = Parser(ParserHandler(), Http1Settings())
@@ -64,6 +73,8 @@ class Http1Connection(ResponseWriter):
         "_is_app_due",
         "_is_eof",
         "_is_reading_paused",
+        "_opened_at",
+        "_opening",
         "_parser",
         "_proxy",
         "_target",
@@ -75,6 +86,9 @@ class Http1Connection(ResponseWriter):
         super().__init__(service, defaults)
         self._parser: Parser = adapt(service.parser(self, service.settings), self, service.settings)
         self._cycle: HttpCycle | None = None
+        #: Of a handshake that the application has not answered yet.
+        self._opening: Opening | None = None
+        self._opened_at = 0.0
         self._is_app_due = False
         self._body_count = 0
         self._discarded = 0
@@ -185,6 +199,8 @@ class Http1Connection(ResponseWriter):
         machine = self._machine
         if not self.is_writable:
             self._write_stalled()
+        elif self._opening is not None and machine.can_answer():
+            self._give_handshake_up()
         elif machine.reading == READ_BODY and machine.can_answer():
             self._refuse(RemoteProtocolError("the request body did not arrive in time", 408))
         elif machine.reading == READ_BODY or machine.reading == READ_CLOSED:
@@ -257,10 +273,25 @@ class Http1Connection(ResponseWriter):
         scope = service.scopes.http(self._template, self._client, method, target_parts, minor, headers)
         if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
+        self._is_app_due = True
+        if flags & WEBSOCKET and service.codec is not None:
+            return self._read_opening(method, scope, headers, has_body)
         exchange = HttpExchange(scope) if service.access is not None else None
         self._cycle = HttpCycle(scope, self, has_body, exchange)
-        self._is_app_due = True
         return head
+
+    def _read_opening(self, method: str, scope: dict[str, Any], headers: Headers, has_body: bool) -> RequestHead:
+        """A request that asks for a WebSocket: see that it may be had."""
+        if has_body:
+            raise RemoteProtocolError("a WebSocket handshake has no body")
+        opening = self._opening = read_opening(method, headers, self._service.websocket)
+        self._opened_at = self._service.now()
+        self._service.scopes.websocket(scope, opening.subprotocols)
+        # What comes behind a handshake is no HTTP request, also if it is refused: it is not looked at then.
+        self._machine.forbid_reuse()
+        # It has a log line of its own.
+        self._cycle = HttpCycle(scope, self, False, None)
+        return UPGRADED, 0
 
     def on_body(self, chunk: bytes) -> None:
         """The next bytes of the request body."""
@@ -381,6 +412,8 @@ class Http1Connection(ResponseWriter):
             return
         if machine.reading == READ_BODY and not self._is_reading_paused:
             self._host.set_deadline(self._service.now() + self._settings.body_timeout_s)
+        elif self._opening is not None and machine.can_answer():
+            self._host.set_deadline(self._opened_at + self._service.websocket.handshake_timeout_s)
         elif machine.reading != READ_IDLE:
             self._host.set_deadline(NEVER)
 
@@ -397,6 +430,9 @@ class Http1Connection(ResponseWriter):
             self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
             return
         shared.active_requests += 1
+        if self._opening is not None:
+            self._start_websocket(cycle)
+            return
         if service.starts_at_once:
             # An application that never has to wait has answered when this returns: a third of the cost of a call
             # (measured).
@@ -411,7 +447,54 @@ class Http1Connection(ResponseWriter):
             cycle.task = task
             shared.tasks.add(task)
 
+    def _start_websocket(self, handshake: HttpCycle) -> None:
+        """Call the application for a WebSocket: once for all of its life, so it need not be quick."""
+        service = self._service
+        cycle = WebSocketCycle(handshake, self)
+        coroutine = run_websocket(service.app, cycle, service.state)
+        if service.starts_at_once:
+            task = _EagerTask(coroutine, loop=service.loop, eager_start=True)
+        else:
+            task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
+        if not cycle.is_returned:
+            cycle.task = task
+            service.state.tasks.add(task)
+
+    def _give_handshake_up(self) -> None:
+        """The application takes too long to say whether it wants the WebSocket."""
+        cycle = self._cycle
+        assert cycle is not None
+        _logger.warning(
+            "A WebSocket handshake was not answered by the application in %g s (--ws-handshake-timeout).",
+            self._service.websocket.handshake_timeout_s,
+        )
+        log_handshake(cycle.scope, 503)
+        self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
+
     # ---- ResponseSink: what is not writing
+
+    def accept_websocket(
+        self, cycle: WebSocketCycle, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]
+    ) -> WebSocketSink:
+        """Answer a handshake with 101, and leave the transport to the WebSocket (RFC 6455 §4.2.2)."""
+        opening = self._opening
+        if opening is None or not self._machine.can_answer() or self._is_eof:
+            raise ClientDisconnected("the client has disconnected")
+        fields = response_fields(opening, subprotocol, headers)
+        socket = WebSocketConnection(self._service, cycle, opening.deflate, self._is_draining)
+        self._put_out(STATUS_LINES[101] + self._defaults.lines() + fields + b"\r\n")
+        self._write_gathered()
+        self._machine.stop_reading()
+        self._machine.stop_writing()
+        handshake, self._cycle = self._cycle, None
+        if handshake is not None:
+            self._account(handshake)
+        leftover = self._parser.detach()
+        self._parser = _NO_PARSER
+        self._opening = None
+        self._resume_reading()
+        self._host.replace(socket, leftover)
+        return socket
 
     def body_consumed(self) -> None:
         """The application has taken all body bytes there were."""
@@ -478,7 +561,7 @@ class Http1Connection(ResponseWriter):
         )
         self._machine.stop_reading()
         if self._machine.can_answer():
-            self._answer_error(error.status, error.reason)
+            self._answer_error(error.status, error.reason, _FURTHER_LINES.get(error.status, b""))
         elif self._machine.writing == WRITE_DONE:
             self._close_lingering()
         else:

@@ -11,7 +11,7 @@ from addax.asgi.proxy_headers import ProxyRules
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
 from addax.core.errors import ConfigError
-from addax.core.registry import PARSERS, resolve
+from addax.core.registry import PARSERS, WEBSOCKETS, resolve
 from addax.core.settings import LogSettings, Settings
 from addax.core.types import ASGIApp
 from addax.http1.connection import Http1Connection
@@ -19,6 +19,7 @@ from addax.http1.encode import DefaultFields
 from addax.net.stream import Stream
 from addax.net.timers import Wheel
 from addax.observe.access import AccessLog
+from addax.websocket.codec import Codec
 
 
 class Assembly:
@@ -32,7 +33,7 @@ class Assembly:
         loop: the running event loop.
 
     Raises:
-        ConfigError: the HTTP parser or a trusted address cannot be used.
+        ConfigError: the HTTP parser, the WebSocket codec or a trusted address cannot be used.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Assembly:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         _, parser = resolve("--http", settings.http, PARSERS)
+        codec = _find_codec(settings.ws)
         self.wheel = Wheel(loop)
         self.defaults = DefaultFields(settings.http1)
         self.access = _make_access_log(settings.log, loop)
@@ -56,6 +58,8 @@ class Assembly:
             lifespan_state=lifespan_state,
             access=self.access,
             proxy=ProxyRules(settings.proxy) if settings.proxy.enabled else None,
+            codec=codec,
+            websocket=settings.websocket,
         )
         try:
             # Somebody's own class that cannot be made is told now: later, each client would be left hanging.
@@ -78,6 +82,15 @@ class Assembly:
         self.wheel.close()
         if self.access is not None:
             self.access.close()
+
+
+def _find_codec(name: str) -> type[Codec] | None:
+    if name == "none":
+        return None
+    codec = resolve("--ws", name, WEBSOCKETS)[1]
+    if not (isinstance(codec, type) and issubclass(codec, Codec)):
+        raise ConfigError("--ws", f"{name!r} is not a subclass of addax.websocket.codec.Codec")
+    return codec
 
 
 def _make_access_log(settings: LogSettings, loop: asyncio.AbstractEventLoop) -> AccessLog | None:
