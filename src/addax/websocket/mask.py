@@ -1,0 +1,76 @@
+"""Taking the mask off what a client sends (RFC 6455 §5.3): in plain Python here, compiled in ``masking.pyx``.
+
+The first four bytes of the key belong to the first four of the payload, and so on over and over.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_BYTE_ORDER = sys.byteorder
+
+
+def _unmask(data: bytes, start: int, end: int, key: bytes, offset: int) -> bytes:
+    """Take the mask off a piece of a frame's payload.
+
+    Args:
+        data: the piece is somewhere in it.
+        start: where it begins.
+        end: where it ends.
+        key: the four bytes of the frame's masking key.
+        offset: how many bytes of the frame's payload came before the piece.
+
+    Raises:
+        ValueError: the key does not have four bytes, or the piece does not lie in the data.
+    """
+    if len(key) != 4:
+        raise ValueError("a masking key has four bytes")
+    size = end - start
+    if start < 0 or size < 0 or end > len(data) or offset < 0:
+        raise ValueError("no such piece")
+    turned = offset & 3
+    # Numbers of any length have one XOR in C; nothing else that Python has comes near.
+    pattern = ((key[turned:] + key[:turned]) * ((size + 3) >> 2))[:size]
+    masked = int.from_bytes(data[start:end], _BYTE_ORDER)
+    return (masked ^ int.from_bytes(pattern, _BYTE_ORDER)).to_bytes(size, _BYTE_ORDER)
+
+
+def _unmask_whole(data: bytes, start: int, end: int) -> bytes:
+    """Take the mask off the whole payload of a frame.
+
+    Args:
+        data: the payload is somewhere in it.
+        start: where it begins; the key stands before it.
+        end: where it ends.
+
+    Raises:
+        ValueError: key and payload do not lie in the data.
+    """
+    if start < 4:
+        raise ValueError("no such piece")
+    return _unmask(data, start, end, data[start - 4 : start], 0)
+
+
+def _decode_whole(data: bytes, start: int, end: int) -> str:
+    """The same for text.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8.
+        ValueError: as ``unmask_whole``.
+    """
+    return _unmask_whole(data, start, end).decode()
+
+
+unmask = _unmask
+unmask_whole = _unmask_whole
+decode_whole = _decode_whole
+
+try:
+    from addax.websocket import masking
+except ImportError:
+    # Plain Python.
+    pass
+else:
+    unmask = masking.unmask
+    unmask_whole = masking.unmask_whole
+    decode_whole = masking.decode_whole
