@@ -77,7 +77,7 @@ def test_wire_case(case: Case, parser: str, caplog: pytest.LogCaptureFixture) ->
 
 async def play(case: Case, parser: str, mode: str) -> None:
     app = Echo()
-    service = testing.make_service(app, parser=parser, settings=case.settings)
+    service = testing.make_service(app, parser=parser, settings=case.settings, ws="none")
     client = testing.FakeClient(service)
     seen = list(case.seen)
     statuses = list(case.statuses)
@@ -123,7 +123,7 @@ async def play(case: Case, parser: str, mode: str) -> None:
 def test_applications_see_the_same_over_every_parser(case: Case) -> None:
     async def scenario(parser: str) -> list[dict[str, Any]]:
         app = Echo()
-        client = testing.FakeClient(testing.make_service(app, parser=parser, settings=case.settings))
+        client = testing.FakeClient(testing.make_service(app, parser=parser, settings=case.settings, ws="none"))
         await client.send(case.data)
         await client.close()
         return app.seen

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from addax.core.errors import RemoteProtocolError
-from addax.core.fields import UPGRADE
+from addax.core.fields import WEBSOCKET
 from addax.core.headers import RequestHead, read_request_head
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
@@ -55,7 +55,7 @@ class Handler(ParserHandler):
         self.messages.append(Message((method, target, minor, tuple(headers))))
         # An application may do the same, and the next request must not see it.
         headers.clear()
-        if self._upgrades and meaning[1] & UPGRADE:
+        if self._upgrades and meaning[1] & WEBSOCKET:
             self.is_upgraded = True
             return UPGRADED, meaning[1]
         if meaning[0] == 0:

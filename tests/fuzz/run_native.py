@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from addax.core.errors import RemoteProtocolError
-from addax.core.fields import UPGRADE
+from addax.core.fields import WEBSOCKET
 from addax.core.headers import RequestHead, read_request_head
 from addax.core.registry import PARSERS, resolve
 from addax.core.settings import Http1Settings
@@ -103,7 +103,7 @@ class Recorder(ParserHandler):
         self.events.append((method, target, minor, headers[:]))
         # An application may do the same, and the next request must not see it.
         headers.clear()
-        if self._upgrades and meaning[1] & UPGRADE:
+        if self._upgrades and meaning[1] & WEBSOCKET:
             self.is_upgraded = True
             return UPGRADED, meaning[1]
         self.is_busy = meaning[0] == 0

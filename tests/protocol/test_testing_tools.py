@@ -397,11 +397,11 @@ def test_client_needs_a_deadline_to_reach(connect: Connect) -> None:
 def test_client_closes_when_the_server_wants_no_half_close(connect: Connect) -> None:
     async def scenario() -> None:
         client = connect(hello)
-        client.host.connection = client.connection = Recording(keeps_open=False)
+        recording = client.host.connection = Recording(keeps_open=False)
         await client.send_eof()
         assert client.host.ending == "close"
         await testing.settle()
-        assert client.connection.calls == ["eof", ("lost", None)]
+        assert recording.calls == ["eof", ("lost", None)]
 
     testing.run(scenario())
 

@@ -85,7 +85,9 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         "--timeout-head 1.5 --timeout-body 2 --timeout-write 3 --timeout-keep-alive 4 --timeout-graceful-shutdown 0 "
         "--timeout-shutdown-notice 6 --timeout-lifespan-startup 7 --timeout-lifespan-shutdown none "
         "--timeout-worker-healthcheck 8 --header A:b --header C:d --factory --reset-contextvars --app-dir . "
-        "--reload-dir . --reload-include *.x --reload-exclude *.y --reload-delay 9 --workers 1"
+        "--reload-dir . --reload-include *.x --reload-exclude *.y --reload-delay 9 --workers 1 "
+        "--ws-max-frame-size 12 --ws-handshake-timeout 3 --ws-close-timeout 4 --ws-max-lifetime 5 "
+        "--ws-allowed-origin https://a.test --ws-allowed-origin https://*.b.test --limit-max-requests-ws"
     )
     result = call(*line.split())
     assert result.exit_code == 0, result.output

@@ -115,7 +115,7 @@ def test_load_keeps_an_asgi3_application_as_it_is() -> None:
     assert config.loaded_app is asgi3
     assert (config.interface, config.asgi_version) == ("asgi3", "3.0")
     assert config.http_protocol_class.__name__ == "H11Parser"
-    assert config.ws_protocol_class is None
+    assert config.ws_protocol_class.__name__ == "FrameCodec"
     assert config.encoded_headers == [(b"server", b"addax")]
 
 

@@ -16,7 +16,7 @@ from addax.core.fields import (
     KEEP_ALIVE,
     SERVER,
     TRANSFER_ENCODING,
-    UPGRADE,
+    WEBSOCKET,
 )
 from addax.core.headers import check_value, encode_fields, read_request_head
 from addax.http1.parser import CHUNKED
@@ -128,8 +128,27 @@ def test_expect_counts_only_with_a_body_and_on_1_1():
 def test_upgrade_counts_only_when_connection_names_it():
     upgrade = (b"upgrade", b"websocket")
     assert read_request_head(1, [HOST, upgrade]) == (0, KEEP_ALIVE)
-    assert read_request_head(1, [HOST, upgrade, (b"connection", b"Upgrade")]) == (0, KEEP_ALIVE | UPGRADE)
+    assert read_request_head(1, [HOST, upgrade, (b"connection", b"Upgrade")]) == (0, KEEP_ALIVE | WEBSOCKET)
     assert read_request_head(0, [HOST, upgrade, (b"connection", b"Upgrade")]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("upgrades", "is_websocket"),
+    [
+        ([b"websocket"], True),
+        ([b"WebSocket"], True),
+        ([b"h2c, websocket"], True),
+        ([b"h2c", b"websocket"], True),
+        ([b"websocket", b"h2c"], True),
+        ([b"h2c"], False),
+        ([b"websockets"], False),
+        ([b"websocket/13"], False),
+        ([b""], False),
+    ],
+)
+def test_upgrade_is_looked_for_in_all_lines(upgrades, is_websocket):
+    fields = [HOST, (b"connection", b"keep-alive, Upgrade"), *[(b"upgrade", value) for value in upgrades]]
+    assert read_request_head(1, fields) == (0, KEEP_ALIVE | WEBSOCKET * is_websocket)
 
 
 def test_forwarded_fields_are_noticed():

@@ -71,7 +71,6 @@ def test_names_are_spelled_as_their_user_does() -> None:
         ("http2", True, "not available in addax"),
         ("http", "zttp", "'zttp' is not available in addax"),
         ("loop", "zuvloop", "'zuvloop' is not available in addax"),
-        ("ws", "wsproto", "'wsproto' is not available in addax"),
         ("ssl_keyfile", "/nowhere/key.pem", "not available in addax"),
         ("ssl_context_factory", print, "not available in addax"),
         ("ssl_version", 16, "16 is not available in addax"),

@@ -11,8 +11,8 @@ from addax.asgi.exchange import ExchangeLog
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
 from addax.core.clock import NEVER
-from addax.core.registry import PARSERS, resolve
-from addax.core.settings import Http1Settings
+from addax.core.registry import PARSERS, WEBSOCKETS, resolve
+from addax.core.settings import Http1Settings, WebSocketSettings
 from addax.core.types import ASGIApp
 from addax.core.wire import Connection, Host, Peer
 from addax.http1.connection import Http1Connection
@@ -207,6 +207,8 @@ def make_service(
     lifespan_state: dict[str, Any] | None = None,
     access: ExchangeLog | None = None,
     proxy: ProxyRules | None = None,
+    ws: str = "auto",
+    websocket: WebSocketSettings | None = None,
 ) -> Service:
     """What serving an application needs, on the running loop.
 
@@ -218,6 +220,8 @@ def make_service(
         lifespan_state: ``scope["state"]`` of every request.
         access: where requests are recorded.
         proxy: whose forwarded fields are believed; None: nobody's.
+        ws: as ``--ws``: ``auto``, ``none``, a name, or ``module:Class``.
+        websocket: bounds of WebSockets; the server's defaults if None.
     """
     _, parser_class = resolve("--http", parser, PARSERS)
     return Service(
@@ -229,6 +233,8 @@ def make_service(
         lifespan_state,
         access,
         proxy,
+        None if ws == "none" else resolve("--ws", ws, WEBSOCKETS)[1],
+        websocket,
     )
 
 
@@ -244,20 +250,26 @@ class FakeClient:
 
     Attributes:
         host: the ``FakeHost``.
-        connection: the ``Http1Connection`` under test.
+        connection: an ``Http1Connection``, or what it has handed the host over to.
         service: as given.
     """
 
     def __init__(self, service: Service, *, peer: Peer = PEER, sends_files: bool = False) -> None:
         self.service = service
         self.host = FakeHost(sends_files=sends_files, write_buffer_bytes=service.settings.write_buffer_bytes)
-        self.connection = Http1Connection(service, DefaultFields(service.settings))
+        first = Http1Connection(service, DefaultFields(service.settings))
         #: What the client has sent and the server did not want to read yet; None is the end.
         self.waiting: deque[bytes | None] = deque()
         self._happened = asyncio.Event()
         self.host.on_event = self._happened.set
         self.host.on_resume = self._deliver
-        self.host.attach(self.connection, peer)
+        self.host.attach(first, peer)
+
+    @property
+    def connection(self) -> Connection:
+        """What the server talks to this client with now."""
+        assert self.host.connection is not None
+        return self.host.connection
 
     async def send(self, data: bytes, step: int | None = None) -> None:
         """Send bytes, and let the server and the application do what they can.
