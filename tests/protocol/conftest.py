@@ -11,7 +11,7 @@ import pytest
 from addax import testing
 from addax.asgi.exchange import ExchangeLog
 from addax.core import clock
-from addax.core.settings import Http1Settings
+from addax.core.settings import Http1Settings, WebSocketSettings
 from addax.core.wire import Peer
 from tests.parsers import USABLE_PARSERS
 
@@ -33,6 +33,8 @@ def connect(request: pytest.FixtureRequest) -> Connect:
         sends_files: bool = False,
         access: Any = None,
         lifespan_state: dict[str, Any] | None = None,
+        ws: str = "auto",
+        websocket: WebSocketSettings | None = None,
         **settings: Any,
     ) -> testing.FakeClient:
         service = testing.make_service(
@@ -41,6 +43,8 @@ def connect(request: pytest.FixtureRequest) -> Connect:
             settings=Http1Settings(**settings),
             lifespan_state=lifespan_state,
             access=access,
+            ws=ws,
+            websocket=websocket,
         )
         return testing.FakeClient(service, peer=peer, sends_files=sends_files)
 

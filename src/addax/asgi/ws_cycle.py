@@ -184,6 +184,9 @@ class WebSocketCycle(Receiver):
 
     def next_message(self) -> Message:
         """See ``Receiver.next_message``."""
+        if not self._is_announced:
+            self._is_announced = True
+            return {"type": "websocket.connect"}
         queue = self._queue
         if queue:
             message = queue.pop(0)
@@ -194,9 +197,6 @@ class WebSocketCycle(Receiver):
                     if self._socket is not None:
                         self._socket.messages_consumed()
             return message
-        if not self._is_announced:
-            self._is_announced = True
-            return {"type": "websocket.connect"}
         code, reason = self._close
         return {"type": "websocket.disconnect", "code": code, "reason": reason}
 
@@ -274,7 +274,6 @@ class WebSocketCycle(Receiver):
             raise LocalProtocolError(f"websocket.accept with 'shutdown_code' {shutdown_code!r}, not a close code")
         self.shutdown_code = shutdown_code
         # Before the handshake is over: what follows it in the client's bytes arrives inside of this call.
-        self._is_announced = True
         self.phase = OPEN
         try:
             self._socket = sink.accept_websocket(self, subprotocol, message.get("headers") or ())
