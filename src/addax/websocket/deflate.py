@@ -26,6 +26,9 @@ WINDOW_BITS_MIN = 8
 WINDOW_BITS_MAX = 15
 _ZLIB_BITS_MIN = 9
 
+# Measured with JSON of 200 and of 1000 bytes and windows of 12 bits, CPU time and size in percent of those of zlib's
+# default, level 6: level 3 takes 94 and 62, and makes 106 and 108; level 1 takes 94 and 53, and makes 113 and 117.
+# Memory level 8, zlib's default, takes up to 20 % longer than 5, and 4 as long; all compress the same to a thousandth.
 _LEVEL = 3
 _MEMORY_LEVEL = 5
 
