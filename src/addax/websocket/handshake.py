@@ -27,7 +27,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: An origin as browsers write it (RFC 6454 §6.2): scheme, host, port unless it is the scheme's own.
-_ORIGIN = re.compile(r"([a-z][a-z0-9+.\-]*://)(\*\.)?([a-z0-9_.\-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.\-]*://)(\*\.)?([a-z0-9_\-][a-z0-9_.\-]*|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http://": "80", "https://": "443", "ws://": "80", "wss://": "443"}
 
 #: Fields of the answer that are not for the application to say.
