@@ -27,6 +27,7 @@ cdef class FrameCodec(Codec):
     # Up to 63 bits, on a machine of 32 bits too.
     cdef long long _message_max_bytes
     cdef long long _frame_max_bytes
+    cdef long long _deflated_max_bytes
     cdef long long _remaining
     cdef Py_ssize_t _quick_max_bytes
     # Only its last two bits mean something.
@@ -55,6 +56,7 @@ cdef class FrameCodec(Codec):
     cdef Py_ssize_t _go_on_with_payload(self, bytes data, Py_ssize_t at, Py_ssize_t end) except -2
     @cython.locals(assembly=Assembly)
     cdef _take_piece(self, bytes piece, bint is_end)
+    @cython.locals(inflated=bytes)
     cdef bytes _inflate(self, bytes piece, long long before, bint is_end)
     cdef _read_control(self, int opcode, bytes payload)
     @cython.locals(code=int, reason=str)

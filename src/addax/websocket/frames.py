@@ -80,12 +80,21 @@ def may_be_sent(code: int) -> bool:
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
+def deflated_frame_max_bytes(message_max_bytes: int) -> int:
+    """How long a compressed frame may be where frames have no bound of their own.
+
+    What cannot be compressed gets longer by some bytes for each block; zlib's smallest blocks have some hundred bytes.
+    """
+    return message_max_bytes + (message_max_bytes >> 5) + 64
+
+
 class FrameCodec(Codec):
     """See ``Codec``."""
 
     __slots__ = (
         "_assembly",
         "_deflate",
+        "_deflated_max_bytes",
         "_deflater",
         "_frame_max_bytes",
         "_handler",
@@ -107,9 +116,11 @@ class FrameCodec(Codec):
         self._handler = handler
         self._deflate = deflate
         self._message_max_bytes = settings.message_max_bytes
-        self._frame_max_bytes = (
-            settings.message_max_bytes if settings.frame_max_bytes is None else settings.frame_max_bytes
-        )
+        if settings.frame_max_bytes is None:
+            self._frame_max_bytes = settings.message_max_bytes
+            self._deflated_max_bytes = deflated_frame_max_bytes(settings.message_max_bytes)
+        else:
+            self._frame_max_bytes = self._deflated_max_bytes = settings.frame_max_bytes
         #: A message in one frame of up to this size has a header of six bytes and breaks no bound.
         self._quick_max_bytes = min(CONTROL_MAX_BYTES, self._message_max_bytes, self._frame_max_bytes)
         self._inflater: Inflater | None = None
@@ -271,7 +282,7 @@ class FrameCodec(Codec):
 
     def _check_length(self, length: int, is_deflated: bool) -> None:
         """Refuse a data frame by the length that it says, before anything of it has to be kept."""
-        if length > self._frame_max_bytes:
+        if length > (self._deflated_max_bytes if is_deflated else self._frame_max_bytes):
             raise RemoteProtocolError("a frame is too long", TOO_BIG)
         if not is_deflated:
             before = 0 if self._assembly is None else self._assembly.size_bytes
@@ -330,7 +341,7 @@ class FrameCodec(Codec):
         """Put an unmasked piece to its message, and hand that over when it is complete."""
         assembly = self._assembly
         assert assembly is not None
-        if assembly.is_deflated:
+        if assembly.is_deflated and (piece or is_end):
             piece = self._inflate(piece, assembly.size_bytes, is_end)
         if piece:
             assembly.add(piece)
@@ -349,7 +360,8 @@ class FrameCodec(Codec):
 
             assert self._deflate is not None
             self._inflater = Inflater(self._deflate)
-        return self._inflater.inflate(piece, self._message_max_bytes - before, is_end)
+        inflated: bytes = self._inflater.inflate(piece, self._message_max_bytes - before, is_end)
+        return inflated
 
     # ---- control frames
 
