@@ -32,6 +32,7 @@ class Served:
 
     def __init__(self, app: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self.lines: list[str] = []
+        self._excused_count = 0
         self._news = threading.Condition()
         self._process = subprocess.Popen(
             # Everything that Python warns of is shown, once; ResourceWarning among it.
@@ -76,6 +77,22 @@ class Served:
             self._news.wait_for(lambda: text in self.log or not self._reader.is_alive(), PATIENCE_S)
         assert text in self.log, self.log
 
+    def expect_error(self, text: str) -> None:
+        """Wait for the traceback that a request was meant to cause, which ends with this; ``stop`` does not mind it."""
+
+        def ends() -> list[int]:
+            new = range(self._excused_count, len(self.lines))
+            return [number + 1 for number in new if self.lines[number].startswith(text)]
+
+        with self._news:
+            self._news.wait_for(lambda: ends() or not self._reader.is_alive(), PATIENCE_S)
+            assert ends(), self.log
+            found = self.lines[self._excused_count : ends()[0]]
+            self._excused_count = ends()[0]
+        errors = [line for line in found if "ERROR" in line]
+        assert len(errors) == 1, self.log
+        assert "Exception in ASGI application" in errors[0]
+
     @property
     def port(self) -> int:
         """Where it listens, as the banner says."""
@@ -101,8 +118,9 @@ class Served:
         self._reader.join(PATIENCE_S)
         assert code == -signal.SIGTERM, f"exit code {code}:\n{self.log}"
         assert "Finished server process" in self.log, self.log
-        assert "ERROR" not in self.log, self.log
-        assert "Traceback" not in self.log, self.log
+        unexpected = "\n".join(self.lines[self._excused_count :])
+        assert "ERROR" not in unexpected, self.log
+        assert "Traceback" not in unexpected, self.log
         complaints = [line for line in self.log.splitlines() if _OUR_WARNING.search(line)]
         assert all(_THEIR_WARNING in line for line in complaints), self.log
 
