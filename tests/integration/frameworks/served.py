@@ -10,6 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
+import memory
+
 APPS = Path(__file__).parent / "apps"
 #: Longest wait for anything that ought to happen; only a broken server gets near it.
 PATIENCE_S = 20.0
@@ -128,18 +130,12 @@ class Served:
 
     def resident_bytes(self) -> int:
         """Memory that the process has now."""
-        return self._memory("VmRSS")
+        return memory.resident_bytes(self._process.pid)
 
     def peak_bytes(self) -> int:
         """The most memory that it has had since ``reset_peak``."""
-        return self._memory("VmHWM")
+        return memory.peak_bytes(self._process.pid)
 
     def reset_peak(self) -> None:
-        """Forget the peak; see proc_pid_clear_refs(5)."""
-        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
-
-    def _memory(self, name: str) -> int:
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        assert found is not None, status
-        return int(found[1]) * 1024
+        """Forget the peak."""
+        memory.reset_peak(self._process.pid)
