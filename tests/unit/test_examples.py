@@ -342,15 +342,34 @@ def test_lifespan_state_counts_requests() -> None:
     assert b"2 requests in " in ask("GET", "/", state=dict(state)).body
 
 
-def test_websocket_is_declined_and_other_scopes_refused() -> None:
+def connect(path: str, *incoming: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the showcase sends on a WebSocket that brings these messages after the first."""
+    waiting = [{"type": "websocket.connect"}, *incoming]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
+        return waiting.pop(0)
 
     answer = Answer()
-    asyncio.run(showcase.app({"type": "websocket"}, receive, answer.send))
-    assert answer.messages == [{"type": "websocket.close", "code": 1000}]
+    scope = {"type": "websocket", "path": path, "root_path": "/mounted"}
+    asyncio.run(showcase.app(scope, receive, answer.send))
+    return answer.messages
+
+
+def test_websocket_echoes() -> None:
+    text = {"type": "websocket.receive", "text": "", "bytes": None}
+    binary = {"type": "websocket.receive", "bytes": b"\x00"}
+    left = {"type": "websocket.disconnect", "code": 1001, "reason": ""}
+    assert connect("/mounted/echo", text, binary, left) == [
+        {"type": "websocket.accept"},
+        {"type": "websocket.send", "text": ""},
+        {"type": "websocket.send", "bytes": b"\x00"},
+    ]
+
+
+def test_websocket_elsewhere_is_declined_and_other_scopes_refused() -> None:
+    assert connect("/mounted/json") == [{"type": "websocket.close", "code": 1000}]
     with pytest.raises(NotImplementedError, match="'else'"):
-        asyncio.run(showcase.app({"type": "else"}, receive, answer.send))
+        asyncio.run(showcase.app({"type": "else"}, None, None))
 
 
 def load(name: str) -> ModuleType:

@@ -9,6 +9,7 @@ path      what it shows
 /upload   a form; POST or PUT a file (form or plain body), answered with its size and SHA-256
 /clock    Server-Sent Events: the time, until the client leaves or the server stops
 /file     this file, sent by the server itself where it offers ``http.response.pathsend``
+/echo     a WebSocket: every message comes back
 ========  ===================================================================================
 
 The lifespan puts one ``Uptime`` into the state; every request finds it in ``scope["state"]``.
@@ -260,10 +261,30 @@ async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[
     elif scope["type"] == "http":
         await respond(Request(scope, receive, send))
     elif scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1000})
+        await (echo if local_path(scope) == "/echo" else decline)(receive, send)
     else:
         raise NotImplementedError(f"scope type {scope['type']!r}")
+
+
+def local_path(scope: Any) -> str:
+    """The path below that which the application is mounted at."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or "/"
+
+
+async def echo(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    """Accept a WebSocket and send every message back, until the client leaves or the server stops."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        kind = "bytes" if message.get("text") is None else "text"
+        await send({"type": "websocket.send", kind: message[kind]})
+
+
+async def decline(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+    """Answer the handshake 403: there is no WebSocket at this path."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1000})
 
 
 async def live(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
@@ -280,7 +301,7 @@ async def respond(request: Request) -> None:
     if request.uptime is not None:
         request.uptime.request_count += 1
     scope = request.scope
-    methods = ROUTES.get(scope["path"].removeprefix(scope.get("root_path", "")) or "/")
+    methods = ROUTES.get(local_path(scope))
     if methods is None:
         await request.answer_message(404, "Not found", f"There is nothing at {scope['path']}", [])
         return
