@@ -153,7 +153,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await _echo_messages(receive, send)
+        await (_broadcast if path.startswith("/socket/broadcast") else _echo_messages)(receive, send)
     elif path == "/bytes":
         await _send_bytes(send, int(scope["query_string"]))
     elif path == "/count":
@@ -209,6 +209,24 @@ async def _echo_messages(receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+
+
+#: The members of the one room there is.
+_ROOM: dict[object, Any] = {}
+
+
+async def _broadcast(receive: Any, send: Any) -> None:
+    """What one says is sent to all, one after the other, as chat examples do it."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    key = object()
+    _ROOM[key] = send
+    try:
+        while (message := await receive())["type"] == "websocket.receive":
+            for member in tuple(_ROOM.values()):
+                await member({"type": "websocket.send", "text": message.get("text"), "bytes": message.get("bytes")})
+    finally:
+        del _ROOM[key]
 
 
 async def _lifespan(receive: Any, send: Any) -> None:

@@ -5,6 +5,9 @@
                                               the application is run for each piece of data, as an eager task, with a
                                               scope that was made once; nothing is parsed, the answer is ready-made
 
+Over WebSocket the first one sends back the bytes that came, and the second one runs the application for each message
+that must have come by their number, and sends a frame that was made once.
+
 Nobody can serve with them: they know the answer before the question, and take whatever comes in one piece for one
 request. No other server can be expected to get below the second one on the same event loop; how far above it a server
 is, is what it costs to be one.
@@ -18,9 +21,10 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
-from cases import ALL_CASES, HELLO_CLOSE, ONE_KIB, Case
+from cases import ALL_CASES, CASES, HELLO_CLOSE, ONE_KIB, Case
+from ws_cases import ACCEPT, BY_PATH, Exchange
 
 DATE = b"Sun, 01 Nov 2026 12:00:00 GMT"
 _NO_MORE = {"type": "http.request", "body": b"", "more_body": False}
@@ -85,6 +89,9 @@ class AnswerFloor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._case is None:
+            exchange = find_exchange(data)
+            if exchange is not None:
+                return switch(self._transport, (BroadcastFloor if exchange.is_broadcast else EchoFloor)())
             self._case = _find(data)
             self._answer = answer_of(self._case)
         self._transport.write(self._answer)
@@ -113,6 +120,9 @@ class AppFloor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._case is None:
+            exchange = find_exchange(data)
+            if exchange is not None:
+                return switch(self._transport, MessageAppFloor(self._app, self._start, exchange))
             self._case = _find(data)
             self._scope, self._answer = scope_of(self._case), answer_of(self._case)
             self._body = {**_NO_MORE, "body": ONE_KIB if self._case.name == "post" else b""}
@@ -128,6 +138,112 @@ class AppFloor(asyncio.Protocol):
             if self._case is HELLO_CLOSE:
                 self._transport.close()
         return _SENT
+
+
+class EchoFloor(asyncio.Protocol):
+    """WebSocket without any: what comes goes back as it is."""
+
+    def connection_made(self, transport: Any) -> None:
+        self._write = transport.write
+
+    def data_received(self, data: bytes) -> None:
+        self._write(data)
+
+
+class BroadcastFloor(asyncio.Protocol):
+    """The same, and it goes to all."""
+
+    _members: ClassVar[list[Any]] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._members.append(transport)
+
+    def data_received(self, data: bytes) -> None:
+        for member in self._members:
+            member.write(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._members.remove(self._transport)
+
+
+class MessageAppFloor(asyncio.Protocol):
+    """Runs the application over WebSocket; counts bytes, and reads none of them.
+
+    Args:
+        app: the ASGI application.
+        start: runs a coroutine as a task.
+        exchange: what the client says: always its first message.
+    """
+
+    def __init__(self, app: Any, start: Start, exchange: Exchange) -> None:
+        payload = exchange.payloads[0]
+        data = {"text": payload.decode()} if exchange.is_text else {"bytes": payload}
+        self._message: dict[str, Any] = {"type": "websocket.receive", **data}
+        self._answer = exchange.answers[0]
+        self._frame_size = self._left = len(exchange.requests(None)[0])
+        self._waiting_count = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._app, self._start = app, start
+        self._scope = {
+            **scope_of(CASES["hello"]),
+            "type": "websocket",
+            "scheme": "ws",
+            "path": exchange.path.decode(),
+            "raw_path": exchange.path,
+            "subprotocols": [],
+        }
+        self._opening: list[dict[str, Any]] = [{"type": "websocket.connect"}]
+
+    def connection_made(self, transport: Any) -> None:
+        self._write = transport.write
+        self._start(self._app(self._scope, self._receive, self._send))
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        while self._left <= 0:
+            self._left += self._frame_size
+            self._waiting_count += 1
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._message = {"type": "websocket.disconnect", "code": 1005, "reason": ""}
+        self._waiting_count = 1
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting_count and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _receive(self) -> dict[str, Any]:
+        if self._opening:
+            return self._opening.pop()
+        if not self._waiting_count:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        self._waiting_count -= 1
+        return self._message
+
+    def _send(self, message: dict[str, Any]) -> Sent:
+        if message["type"] == "websocket.send":
+            self._write(self._answer)
+        return _SENT
+
+
+def find_exchange(data: bytes) -> Exchange | None:
+    """What a client is going to say over WebSocket, by the path that it asks for."""
+    return BY_PATH.get(data[4 : data.find(b" ", 4)])
+
+
+def switch(transport: Any, protocol: Any) -> None:
+    """Accept a WebSocket, and let another protocol go on."""
+    transport.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+        b"sec-websocket-accept: %b\r\n\r\n" % ACCEPT
+    )
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
 
 
 def _find(data: bytes) -> Case:

@@ -140,12 +140,13 @@ def _measure_group(group: Group, names: list[str], rounds: int, seconds: int, cl
             for server in servers:
                 _check_log(server)
     return [
-        {"group": group.name, "case": case, "server": name, **_summary(measures, failed.get((case, name)))}
+        {"group": group.name, "case": case, "server": name, **summary(measures, failed.get((case, name)))}
         for (case, name), measures in results.items()
     ]
 
 
-def _summary(measures: list[Measure], error: str | None) -> dict[str, Any]:
+def summary(measures: list[Measure], error: str | None) -> dict[str, Any]:
+    """What the results have of the rounds: medians and rounds, or the error."""
     if error is not None:
         return {"error": error}
     rounds = [[round(value, 3) for value in asdict(one).values()] for one in measures]

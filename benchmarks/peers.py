@@ -51,6 +51,7 @@ class Peer:
         distribution: the package whose version the tables name; empty for the floors.
         arguments: of the interpreter, for a setup and a port.
         offers: what it can do beyond plain HTTP: ``access log``, ``tls``, ``websocket``.
+        variant_of: takes part over WebSocket when this server does: the same one with another implementation of that.
         pure: addax as plain Python.
         is_floor: leaves out what a server is for.
     """
@@ -59,6 +60,7 @@ class Peer:
     distribution: str
     arguments: Callable[[Setup, int], Sequence[str]]
     offers: frozenset[str] = field(default_factory=frozenset)
+    variant_of: str = ""
     pure: bool = False
     is_floor: bool = False
 
@@ -67,7 +69,8 @@ class Peer:
         return [sys.executable, *self.arguments(setup, port)]
 
 
-ALL = frozenset({"access log", "tls", "websocket"})
+WEBSOCKET = frozenset({"websocket"})
+ALL = frozenset({"access log", "tls"}) | WEBSOCKET
 
 
 def _addax(*more: str) -> Callable[[Setup, int], Sequence[str]]:
@@ -80,11 +83,15 @@ def _addax(*more: str) -> Callable[[Setup, int], Sequence[str]]:
     return arguments
 
 
-def _uvicorn(setup: Setup, port: int) -> Sequence[str]:
-    log = "--access-log" if setup.access_log else "--no-access-log"
-    tls = ("--ssl-certfile", str(setup.tls.certificate), "--ssl-keyfile", str(setup.tls.key)) if setup.tls else ()
-    names = ("--loop", "uvloop", "--http", "httptools", "--timeout-keep-alive", str(KEEP_ALIVE_S))
-    return ("-m", "uvicorn", setup.app, "--port", str(port), *names, log, *tls)
+def _uvicorn(*more: str) -> Callable[[Setup, int], Sequence[str]]:
+    # Its "--ws auto" takes the sans-I/O core of websockets, where that is installed, as it is here.
+    def arguments(setup: Setup, port: int) -> Sequence[str]:
+        log = "--access-log" if setup.access_log else "--no-access-log"
+        tls = ("--ssl-certfile", str(setup.tls.certificate), "--ssl-keyfile", str(setup.tls.key)) if setup.tls else ()
+        names = ("--loop", "uvloop", "--http", "httptools", "--timeout-keep-alive", str(KEEP_ALIVE_S))
+        return ("-m", "uvicorn", setup.app, "--port", str(port), *names, log, *tls, *more)
+
+    return arguments
 
 
 def _granian(setup: Setup, port: int) -> Sequence[str]:
@@ -132,7 +139,8 @@ PEERS: dict[str, Peer] = {
     "addax-httptools": Peer("addax, httptools", "addax", _addax("--http", "httptools"), ALL),
     "addax-h11": Peer("addax, h11", "addax", _addax("--http", "h11"), ALL),
     "addax-pure": Peer("addax, plain Python", "addax", _addax("--http", "httptools"), ALL, pure=True),
-    "uvicorn": Peer("uvicorn", "uvicorn", _uvicorn, ALL),
+    "uvicorn": Peer("uvicorn", "uvicorn", _uvicorn(), ALL),
+    "uvicorn-wsproto": Peer("uvicorn, wsproto", "uvicorn", _uvicorn("--ws", "wsproto"), ALL, variant_of="uvicorn"),
     "granian": Peer("granian", "granian", _granian, ALL),
     "hypercorn": Peer("hypercorn", "hypercorn", _hypercorn, ALL),
     # What "pip install gunicorn" gives, and with its optional parser. Of that the newest release that could be had is
@@ -141,9 +149,11 @@ PEERS: dict[str, Peer] = {
     "gunicorn-fast": Peer("gunicorn asgi, parser in C", "gunicorn", _gunicorn("fast"), ALL),
     # It has no access log, and no WebSocket.
     "fastpysgi": Peer("fastpysgi", "fastpysgi", _fastpysgi, frozenset({"tls"})),
-    "floor-app": Peer("floor: the app alone", "", _floor("app"), is_floor=True),
-    "floor-answer": Peer("floor: bytes for bytes", "", _floor("answer"), is_floor=True),
+    "floor-app": Peer("floor: the app alone", "", _floor("app"), WEBSOCKET, is_floor=True),
+    "floor-answer": Peer("floor: bytes for bytes", "", _floor("answer"), WEBSOCKET, is_floor=True),
 }
 OWN = "addax"
 #: Of these, who takes part unless others are asked for.
-DEFAULT = tuple(name for name in PEERS if name not in ("addax-httptools", "addax-h11"))
+DEFAULT = tuple(
+    name for name, peer in PEERS.items() if name not in ("addax-httptools", "addax-h11") and not peer.variant_of
+)

@@ -20,6 +20,7 @@ import instructions
 import loopback
 import report
 import resources
+import ws_measure
 from environment import HERE, describe
 from peers import DEFAULT, OWN, PEERS
 from progress import say
@@ -43,6 +44,10 @@ def _loopback(servers: Sequence[str], quick: bool) -> Any:
     return loopback.measure(servers, 1 if quick else 5, 1, 60 if quick else 780, quick)
 
 
+def _websocket(servers: Sequence[str], quick: bool) -> Any:
+    return ws_measure.measure(servers, 1 if quick else 5, 0.5, 30 if quick else 170, quick)
+
+
 SECTIONS: dict[str, Section] = {
     "instructions": _instructions,
     "loopback": _loopback,
@@ -50,6 +55,8 @@ SECTIONS: dict[str, Section] = {
     "memory": resources.measure_memory,
     "transfer": resources.measure_transfer,
     "growth": growth.measure,
+    "websocket": _websocket,
+    "websocket-memory": ws_measure.measure_memory,
 }
 
 
