@@ -15,12 +15,14 @@ from instructions import BASE, FLOOR, LABELS
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 from peers import PEERS
+from ws_cases import EXCHANGES
 
 COLORS = {
     "addax": "#c2410c",
     "addax-httptools": "#ea7a4b",
     "addax-pure": "#f3b393",
     "uvicorn": "#2563eb",
+    "uvicorn-wsproto": "#93b4f5",
     "granian": "#0f766e",
     "gunicorn": "#7c3aed",
     "gunicorn-fast": "#a78bfa",
@@ -61,6 +63,7 @@ def draw_all(results: dict[str, Any], directory: Path) -> list[str]:
         "cpu": _draw_overview,
         "cases": _draw_cases,
         "instructions": _draw_instructions,
+        "websocket": _draw_websocket,
         "resources": _draw_resources,
         "growth": _draw_growth,
     }
@@ -188,6 +191,31 @@ def _draw_resources(results: dict[str, Any]) -> bool:
                 of("transfer", "cpu_s_per_gib", direction="download"),
                 2,
             ),
+        ]
+    )
+
+
+def _draw_websocket(results: dict[str, Any]) -> bool:
+    def cpu(case: str) -> dict[str, float]:
+        return {
+            record["server"]: record["cpu_us"]
+            for record in results.get("websocket", ())
+            if record["case"] == case and "cpu_us" in record
+        }
+
+    def memory(deflate: bool) -> dict[str, float]:
+        return {
+            record["server"]: record["bytes_each"] / 1024
+            for record in results.get("websocket-memory", ())
+            if record["deflate"] == deflate and "bytes_each" in record
+        }
+
+    cases = dict.fromkeys(record["case"] for record in results.get("websocket", ()))
+    return _panels(
+        [
+            *((EXCHANGES[case].title, "CPU time of the server, µs a message", cpu(case), 0) for case in cases),
+            ("an idle WebSocket", "KiB (less is better)", memory(False), 1),
+            ("an idle WebSocket with compression", "KiB (less is better)", memory(True), 1),
         ]
     )
 

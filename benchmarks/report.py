@@ -10,6 +10,7 @@ from cases import ALL_CASES
 from environment import ROOT
 from instructions import BASE, LABELS
 from peers import PEERS
+from ws_cases import EXCHANGES
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "img"
@@ -30,6 +31,11 @@ def render(results: dict[str, Any]) -> str:
         ("In process: instructions a request", render_instructions(results.get("instructions") or {})),
         ("On loopback: CPU time of the server, µs a request", render_cpu(results.get("loopback", []))),
         ("On loopback: requests a second, and latency", render_rates(results.get("loopback", []))),
+        ("WebSocket: CPU time of the server, µs a message", render_websocket(results.get("websocket", []))),
+        (
+            "WebSocket: messages a second, and latency",
+            _message_table(results.get("websocket", []), "{rate:,.0f} ({p50_ms:.1f}; {p99_ms:.0f})"),
+        ),
         ("Start, memory, large bodies", render_resources(results)),
         ("How the cost grows: CPU µs a request", render_growth(results.get("growth", []))),
         ("What failed", render_failures(results)),
@@ -96,7 +102,7 @@ def _title(group: str, case: str) -> str:
 
 def _cell(record: dict[str, Any] | None, text: str) -> str:
     """A number of a record, by a format such as ``{cpu_us:.1f}``."""
-    if record is None:
+    if record is None or "absent" in record:
         return ABSENT
     return FAILS if "error" in record else text.format(**record)
 
@@ -122,27 +128,54 @@ def _case_table(records: Records, text: str) -> str:
     return table(["case", *(PEERS[name].label for name in servers)], rows)
 
 
+def render_websocket(records: Records) -> str:
+    """Rows are cases, columns servers; below it why there is no number."""
+    notes = []
+    for reason in dict.fromkeys(record["absent"] for record in records if "absent" in record):
+        names = dict.fromkeys(record["server"] for record in records if record.get("absent") == reason)
+        notes.append(f"\n\n{ABSENT}: {', '.join(PEERS[name].label for name in names)} {reason}.")
+    return _message_table(records, "{cpu_us:,.1f}") + "".join(notes)
+
+
+def _message_table(records: Records, text: str) -> str:
+    if not records:
+        return ""
+    of_case: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in records:
+        of_case.setdefault(record["case"], {})[record["server"]] = record
+    servers = [name for name in PEERS if any(record["server"] == name for record in records)]
+    rows = [
+        [f"{case}: {EXCHANGES[case].title}", *(_cell(of_server.get(name), text) for name in servers)]
+        for case, of_server in of_case.items()
+    ]
+    return table(["case", *(PEERS[name].label for name in servers)], rows)
+
+
 def render_resources(results: dict[str, Any]) -> str:
     """Rows are servers."""
 
-    def of(section: str, name: str, **where: str) -> dict[str, Any] | None:
+    def of(section: str, name: str, **where: object) -> dict[str, Any] | None:
         for record in results.get(section, ()):
             if record["server"] == name and all(record[key] == value for key, value in where.items()):
                 found: dict[str, Any] = record
                 return found
         return None
 
+    def in_kib(record: dict[str, Any] | None) -> dict[str, Any] | None:
+        return {**record, "kib_each": record["bytes_each"] / 1024} if record and "bytes_each" in record else record
+
     rows = []
     for name, peer in PEERS.items():
-        start, memory = of("startup", name), of("memory", name)
+        start, memory = of("startup", name), in_kib(of("memory", name))
         up, down = (of("transfer", name, direction=direction) for direction in ("upload", "download"))
-        if memory is not None and "bytes_each" in memory:
-            memory = {**memory, "kib_each": memory["bytes_each"] / 1024}
+        plain, compressed = (in_kib(of("websocket-memory", name, deflate=deflate)) for deflate in (False, True))
         speed = "{mib_s:,.0f} ({cpu_s_per_gib:.2f})"
         cells = [
             _cell(start, "{wall_ms:.0f} ({cpu_ms:.0f})"),
             _cell(memory, "{server_mib:.1f}"),
             _cell(memory, "{kib_each:.1f}"),
+            _cell(plain, "{kib_each:.1f}"),
+            _cell(compressed, "{kib_each:.1f}"),
             _cell(up, speed),
             _cell(down, speed),
         ]
@@ -153,6 +186,8 @@ def render_resources(results: dict[str, Any]) -> str:
         "start to first answer, ms (CPU ms)",
         "memory when idle, MiB",
         "for each idle connection, KiB",
+        "for each idle WebSocket, KiB",
+        "for each idle WebSocket with compression, KiB",
         "upload, MiB/s (CPU s a GiB)",
         "download, MiB/s (CPU s a GiB)",
     ]
@@ -178,12 +213,18 @@ def render_growth(records: Records) -> str:
 def render_failures(results: dict[str, Any]) -> str:
     """Where a server did not do what was asked, and what it did."""
     lines = []
-    for section in ("loopback", "startup", "memory", "transfer", "growth"):
+    for section in ("loopback", "websocket", "startup", "memory", "websocket-memory", "transfer", "growth"):
         for record in results.get(section, ()):
             if "error" in record:
-                what = record.get("case") or record.get("direction") or f"{record.get('series')} {record.get('x')}"
-                lines.append(f"- {PEERS[record['server']].label}, {section}, {what}: `{record['error']}`")
+                lines.append(f"- {PEERS[record['server']].label}, {section}{_what(record)}: `{record['error']}`")
     return "\n".join(lines)
+
+
+def _what(record: dict[str, Any]) -> str:
+    if "series" in record:
+        return f", {record['series']} {record['x']}"
+    what = record.get("case") or record.get("direction") or ("with compression" if record.get("deflate") else "")
+    return f", {what}" if what else ""
 
 
 def render_readme(results: dict[str, Any]) -> str:
@@ -205,11 +246,29 @@ def render_readme(results: dict[str, Any]) -> str:
         if of_case:
             cells = [_cell(of_case.get(name), "{cpu_us:.0f}") for name in README_SERVERS]
             rows.append([title, *cells])
-    for section, key, scale, text, title in (
-        ("memory", "bytes_each", 1024, "{:.1f}", "KiB of memory for an idle connection"),
-        ("startup", "wall_ms", 1, "{:.0f}", "ms from the start to the first answer"),
+    of_exchange: dict[str, dict[str, dict[str, Any]]] = {}
+    for record in results.get("websocket", ()):
+        of_exchange.setdefault(record["case"], {})[record["server"]] = record
+    for case, title in (
+        ("echo-20", "WebSocket, 20 bytes echoed"),
+        ("echo-4k", "WebSocket, 4 KiB echoed"),
+        ("echo-4k-deflate", "WebSocket, 4 KiB echoed, compressed"),
+        ("echo-1m", "WebSocket, 1 MiB echoed"),
+        ("broadcast", "WebSocket, to 200 clients, each delivered"),
     ):
-        values = {record["server"]: record[key] / scale for record in results.get(section, ()) if key in record}
+        if case in of_exchange:
+            rows.append([title, *(_cell(of_exchange[case].get(name), "{cpu_us:,.0f}") for name in README_SERVERS)])
+    for section, key, scale, text, title, where in (
+        ("memory", "bytes_each", 1024, "{:.1f}", "KiB of memory for an idle connection", {}),
+        ("websocket-memory", "bytes_each", 1024, "{:.1f}", "KiB for an idle WebSocket", {"deflate": False}),
+        ("websocket-memory", "bytes_each", 1024, "{:.1f}", "KiB for an idle one with compression", {"deflate": True}),
+        ("startup", "wall_ms", 1, "{:.0f}", "ms from the start to the first answer", {}),
+    ):
+        values = {
+            record["server"]: record[key] / scale
+            for record in results.get(section, ())
+            if key in record and where.items() <= record.items()
+        }
         if values:
             rows.append([title, *(text.format(values[name]) if name in values else ABSENT for name in README_SERVERS)])
     about = results["about"]
@@ -243,6 +302,7 @@ def render_page(results: dict[str, Any], images: Sequence[str]) -> str:
         "benchmark-cpu.svg": "CPU time a request, the main cases",
         "benchmark-cases.svg": "CPU time a request, every case of the raw application",
         "benchmark-instructions.svg": "Instructions a request, in process",
+        "benchmark-websocket.svg": "WebSocket: CPU time a message, and memory",
         "benchmark-resources.svg": "Start, memory, large bodies",
         "benchmark-growth.svg": "How the cost grows",
     }
