@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cases import CASES
+from inprocess import ALL_NAMES
 from environment import tree_path
 from instructions import COUNTS, LONG_RUNS, SERVERS, run_valgrind
 
@@ -91,7 +91,7 @@ def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("server", choices=SERVERS)
-    arguments.add_argument("case", choices=list(CASES))
+    arguments.add_argument("case", choices=ALL_NAMES)
     arguments.add_argument("--loop", default="uvloop", choices=["uvloop", "asyncio"])
     arguments.add_argument("--top", type=int, default=40, help="how many functions")
     options = arguments.parse_args()

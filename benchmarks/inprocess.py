@@ -7,6 +7,9 @@ what it has met, so a case costs more after another one. In the child, first som
 compared with what they have to be; then requests whose answers are only counted, first to warm up, then ``--counts`` of
 them with a mark before, between and after them. The child's case and number are printed.
 
+A case may also be an exchange over WebSocket: then the connection is opened first, and messages take the place of
+requests.
+
 The event loop runs as for a real server: each request is an event of the loop of its own, and the next comes in a
 later one, after the transport was given the last byte of the answer. Tasks, timers and futures that a server makes are
 paid for.
@@ -26,7 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from cases import CASES, Case, app
+from ws_cases import EXCHANGES, Exchange, handshake, read_frame
 
+#: Exchanges that are counted too.
+MESSAGE_CASES = ("echo-20",)
+ALL_NAMES = (*CASES, *MESSAGE_CASES)
 CHECKED_COUNT = 20
 WARM_UP_COUNT = 100
 #: Of all servers. No connection may time out while it is counted, however slow the machine is.
@@ -35,6 +42,7 @@ OPTIONS: dict[str, Any] = {
     "lifespan": "off",
     "log_level": "info",
     "timeout_keep_alive": 3600,
+    "ws_ping_interval": 3600,
 }
 PEER = ("127.0.0.1", 50000)
 OWN = ("127.0.0.1", 8000)
@@ -107,6 +115,43 @@ class CountingTransport(Transport):
             self._on_answer()
 
 
+class MessageTransport(Transport):
+    """Lets a server go on with another protocol; keeps what was written until it is a handshake or a frame, or counts.
+
+    Args:
+        on_answer: called when that was written.
+        on_switch: called with the protocol that takes over.
+    """
+
+    __slots__ = ("_answer_size", "_left", "_on_switch")
+
+    def __init__(self, on_answer: Callable[[], None], on_switch: Callable[[Any], None]) -> None:
+        super().__init__(on_answer)
+        self._on_switch = on_switch
+        self._answer_size = self._left = 0
+
+    def count(self, answer_size: int) -> None:
+        """From now on only count bytes, see ``CountingTransport``."""
+        self._answer_size = self._left = answer_size
+
+    def write(self, data: Any) -> None:
+        if self._answer_size:
+            self._left -= len(data)
+            if self._left <= 0:
+                assert self._left == 0, "an answer is longer than those before it"
+                self._left = self._answer_size
+                self._on_answer()
+            return
+        self._written += data
+        is_head = self._written.startswith(b"HTTP")
+        if b"\r\n\r\n" in self._written if is_head else read_frame(self._written) is not None:
+            self.answer, self._written = self._written, b""
+            self._on_answer()
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._on_switch(protocol)
+
+
 def split_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
     """Status, head and the rest of an answer, or None if its head is not complete."""
     head, end, rest = data.partition(b"\r\n\r\n")
@@ -150,12 +195,15 @@ class Driver:
     def __init__(self, loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], answer_size: int = 0) -> None:
         self._loop = loop
         self._requests: Iterator[bytes] = iter(())
-        self.transport = CountingTransport(self._answered, answer_size) if answer_size else Transport(self._answered)
+        self.transport = self._make_transport(answer_size)
         self._left = 0
         self._done: asyncio.Future[None] = loop.create_future()
         protocol = make_protocol()
         protocol.connection_made(self.transport)
         self._receive = protocol.data_received
+
+    def _make_transport(self, answer_size: int) -> Transport:
+        return CountingTransport(self._answered, answer_size) if answer_size else Transport(self._answered)
 
     def run(self, requests: Sequence[bytes]) -> None:
         """Send requests; return when all of them were answered."""
@@ -174,6 +222,33 @@ class Driver:
 
     def _answered(self) -> None:
         self._loop.call_soon(self._next)
+
+
+class MessageDriver(Driver):
+    """One WebSocket that gets one message after the other; it is open after the first request, the handshake."""
+
+    transport: MessageTransport
+
+    def _make_transport(self, answer_size: int) -> Transport:
+        return MessageTransport(self._answered, self._switch)
+
+    def _switch(self, protocol: Any) -> None:
+        self._receive = protocol.data_received
+
+
+def check_exchange(driver: MessageDriver, exchange: Exchange) -> int:
+    """Open a WebSocket and compare answers with what they have to be.
+
+    Returns:
+        The size of an answer, in bytes.
+    """
+    driver.run([handshake(exchange.path, deflate=False)])
+    assert driver.transport.answer.startswith(b"HTTP/1.1 101 "), driver.transport.answer
+    for number, request in enumerate(exchange.requests(None)[:CHECKED_COUNT]):
+        driver.run([request])
+        # A floor knows one answer.
+        assert driver.transport.answer in (exchange.answers[number], exchange.answers[0]), driver.transport.answer
+    return len(exchange.answers[0])
 
 
 def check(driver: Driver, case: Case) -> int:
@@ -245,13 +320,18 @@ def make_loop(name: str) -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def measure(
-    loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], case: Case, counts: Sequence[int]
-) -> None:
-    """Run the requests of a case, with marks around each count."""
-    answer_size = check(Driver(loop, make_protocol), case)
-    driver = Driver(loop, make_protocol, answer_size)
-    requests = case.requests(CHECKED_COUNT + WARM_UP_COUNT + sum(counts))[CHECKED_COUNT:]
+def measure(loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], name: str, counts: Sequence[int]) -> None:
+    """Run the requests of a case, or the messages of an exchange, with marks around each count."""
+    total = WARM_UP_COUNT + sum(counts)
+    if name in CASES:
+        driver = Driver(loop, make_protocol, check(Driver(loop, make_protocol), CASES[name]))
+        requests = CASES[name].requests(CHECKED_COUNT + total)[CHECKED_COUNT:]
+    else:
+        driver = MessageDriver(loop, make_protocol)
+        driver.transport.count(check_exchange(driver, EXCHANGES[name]))
+        frames = EXCHANGES[name].requests(None)
+        # Objects of their own, as those that a socket gives.
+        requests = [bytes(bytearray(frames[number % len(frames)])) for number in range(total)]
     driver.run(requests[:WARM_UP_COUNT])
     gc.collect()
     start = WARM_UP_COUNT
@@ -293,16 +373,16 @@ def main() -> None:
     """Run the cases that the command line names."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("server", help="addax-native, addax-httptools, addax-h11, uvicorn-httptools, floor-app, ...")
-    arguments.add_argument("cases", choices=list(CASES), nargs="+")
+    arguments.add_argument("cases", choices=ALL_NAMES, nargs="+")
     arguments.add_argument("--loop", default="uvloop", choices=["uvloop", "asyncio"])
     arguments.add_argument("--counts", default=[20, 100], type=lambda text: [int(count) for count in text.split(",")])
     options = arguments.parse_args()
     name, _, parser = options.server.partition("-")
 
-    def run(case: Case) -> None:
+    def run(case_name: str) -> None:
         loop = make_loop(options.loop)
         asyncio.set_event_loop(loop)
-        measure(loop, MAKERS[name](parser, loop), case, options.counts)
+        measure(loop, MAKERS[name](parser, loop), case_name, options.counts)
 
     # The collector runs at moments that differ from run to run; all servers go without it.
     gc.disable()
@@ -311,7 +391,7 @@ def main() -> None:
     MAKERS[name](parser, loop)
     loop.close()
     for case_name in options.cases:
-        pid, is_well = fork(lambda: run(CASES[case_name]))  # noqa: B023, it is called at once
+        pid, is_well = fork(lambda: run(case_name))  # noqa: B023, it is called at once
         if not is_well:
             sys.exit(f"{options.server}: {case_name} failed")
         print(f"{case_name} {pid}", flush=True)

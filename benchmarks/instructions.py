@@ -1,4 +1,4 @@
-"""What a request costs inside the server: instructions per request, counted by valgrind, without sockets.
+"""What a request or a message costs inside the server: instructions of one, counted by valgrind, without sockets.
 
 Two runs of different length are counted after everything has warmed up; their difference, divided by the difference of
 their lengths, is the cost of one request. So start, imports and warm-up are not in it, and the number is the same again
@@ -17,8 +17,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cases import CASES
 from environment import HERE, child_environ, probe_addax
+from inprocess import ALL_NAMES
 from progress import say
 
 BASE = "uvicorn-httptools"
@@ -169,5 +169,5 @@ def _summary(dump: Path) -> int:
 def measure(servers: Sequence[str] | None, quick: bool) -> Costs:
     """What ``run`` asks for."""
     wanted = [server for server in available() if servers is None or server in servers]
-    cases = ["hello", "browser"] if quick else list(CASES)
+    cases = ["hello", "browser", "echo-20"] if quick else ALL_NAMES
     return count_all(wanted, cases)

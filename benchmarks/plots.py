@@ -152,12 +152,12 @@ def _draw_instructions(results: dict[str, Any]) -> bool:
         color = "#2563eb" if server == BASE else colors[number % len(colors)]
         places = [place + (number - (len(servers) - 1) / 2) * width for place in range(len(cases))]
         axes.bar(
-            places, [costs[server][case] / 1000 for case in cases], width * 0.92, color=color, label=LABELS[server]
+            places, [costs[server].get(case, 0) / 1000 for case in cases], width * 0.92, color=color, label=LABELS[server]
         )
     if FLOOR in costs:
         for place, case in enumerate(cases):
             label = LABELS[FLOOR] if place == 0 else None
-            floor = costs[FLOOR][case] / 1000
+            floor = costs[FLOOR].get(case, 0) / 1000
             axes.plot([place - 0.42, place + 0.42], [floor, floor], color="#111827", linestyle="--", label=label)
     axes.set_xticks(range(len(cases)), cases)
     axes.set_ylabel("thousand instructions a request")

@@ -82,9 +82,11 @@ def render_instructions(costs: dict[str, dict[str, float]]) -> str:
         base = costs.get(BASE, {}).get(case)
         cells = []
         for server in servers:
-            ratio = f" ({costs[server][case] / base:.2f})" if base and server != BASE else ""
-            cells.append(f"{costs[server][case]:,.0f}{ratio}")
-        rows.append([f"{case}: {ALL_CASES[case].title}", *cells])
+            cost = costs[server].get(case)
+            ratio = f" ({cost / base:.2f})" if cost and base and server != BASE else ""
+            cells.append(f"{cost:,.0f}{ratio}" if cost else ABSENT)
+        title = ALL_CASES[case].title if case in ALL_CASES else f"WebSocket, {EXCHANGES[case].title}"
+        rows.append([f"{case}: {title}", *cells])
     return table(["case", *(LABELS[server] for server in servers)], rows)
 
 
