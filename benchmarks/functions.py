@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from inprocess import ALL_NAMES
 from environment import tree_path
+from inprocess import ALL_NAMES
 from instructions import COUNTS, LONG_RUNS, SERVERS, run_valgrind
 
 EVALUATOR = "_PyEval_EvalFrameDefault"

@@ -234,6 +234,14 @@ class MessageDriver(Driver):
 
     def _switch(self, protocol: Any) -> None:
         self._receive = protocol.data_received
+        self._lose = protocol.connection_lost
+
+    def lose(self) -> None:
+        """End the connection, and wait until the application has ended."""
+        self._lose(ConnectionResetError())
+        tasks = asyncio.all_tasks(self._loop)
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=10))
 
 
 def check_exchange(driver: MessageDriver, exchange: Exchange) -> int:
@@ -320,7 +328,9 @@ def make_loop(name: str) -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def measure(loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], name: str, counts: Sequence[int]) -> None:
+def measure(
+    loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], name: str, counts: Sequence[int]
+) -> None:
     """Run the requests of a case, or the messages of an exchange, with marks around each count."""
     total = WARM_UP_COUNT + sum(counts)
     if name in CASES:

@@ -152,7 +152,11 @@ def _draw_instructions(results: dict[str, Any]) -> bool:
         color = "#2563eb" if server == BASE else colors[number % len(colors)]
         places = [place + (number - (len(servers) - 1) / 2) * width for place in range(len(cases))]
         axes.bar(
-            places, [costs[server].get(case, 0) / 1000 for case in cases], width * 0.92, color=color, label=LABELS[server]
+            places,
+            [costs[server].get(case, 0) / 1000 for case in cases],
+            width * 0.92,
+            color=color,
+            label=LABELS[server],
         )
     if FLOOR in costs:
         for place, case in enumerate(cases):

@@ -135,7 +135,7 @@ def render_websocket(records: Records) -> str:
     notes = []
     for reason in dict.fromkeys(record["absent"] for record in records if "absent" in record):
         names = dict.fromkeys(record["server"] for record in records if record.get("absent") == reason)
-        notes.append(f"\n\n{ABSENT}: {', '.join(PEERS[name].label for name in names)} {reason}.")
+        notes.append(f"\n\n{ABSENT}: {'; '.join(PEERS[name].label for name in names)}: {reason}.")
     return _message_table(records, "{cpu_us:,.1f}") + "".join(notes)
 
 

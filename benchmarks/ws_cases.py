@@ -12,8 +12,9 @@ import json
 import random
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from cases import HOST
 
@@ -41,8 +42,8 @@ class Exchange:
     Attributes:
         name: as the command line and the tables call it.
         title: what it is, for the tables.
-        payloads: messages to be sent in turn, all of one length. A compressor that keeps its window would find a
-            message again that it has just had, so there are more of them than fit into 32 KiB.
+        make_payloads: makes the messages that are sent in turn, all of one length. A compressor that keeps its window
+            would find a message again that it has just had, so together they are longer than that: 32 KiB.
         is_text: sent as text, which a server has to check, or as binary.
         connections_count: how many at the same time.
         batch_count: messages that are sent in one go, before the first of them is answered.
@@ -52,7 +53,7 @@ class Exchange:
 
     name: str
     title: str
-    payloads: tuple[bytes, ...]
+    make_payloads: Callable[[], tuple[bytes, ...]]
     is_text: bool = True
     connections_count: int = 64
     batch_count: int = 1
@@ -68,6 +69,11 @@ class Exchange:
     def opcode(self) -> int:
         """Of its messages."""
         return TEXT if self.is_text else BINARY
+
+    @cached_property
+    def payloads(self) -> tuple[bytes, ...]:
+        """The messages; made when they are first asked for, because who counts instructions waits for each of them."""
+        return self.make_payloads()
 
     @cached_property
     def answers(self) -> tuple[bytes, ...]:
@@ -152,11 +158,7 @@ def handshake(path: bytes, deflate: bool) -> bytes:
     )
 
 
-def _lines(count: int) -> tuple[bytes, ...]:
-    """Messages of 20 bytes."""
-    return tuple(b"message number %05d" % number for number in range(count))
-
-
+@cache
 def _records(size: int, count: int, seed: int) -> tuple[bytes, ...]:
     """JSON as an interface sends it: the same names again and again, and values that differ. Cut to the size."""
     chance = random.Random(seed)
@@ -173,36 +175,55 @@ def _records(size: int, count: int, seed: int) -> tuple[bytes, ...]:
         }
 
     def message() -> bytes:
-        written, number = "", 0
-        while len(written) < size:
-            written += json.dumps(record(number), separators=(",", ":")) + ","
-            number += 1
-        return written[:size].encode()
+        written: list[str] = []
+        length = 0
+        while length < size:
+            written.append(json.dumps(record(len(written)), separators=(",", ":")))
+            length += len(written[-1]) + 1
+        return ",".join([*written, ""])[:size].encode()
 
     return tuple(message() for _ in range(count))
 
 
-_SHORT = _lines(1024)
-_LINES = _records(128, 256, seed=1)
-_PAGES = _records(4096, 32, seed=2)
-_BLOCKS = _records(2**20, 2, seed=3)
+def _short() -> tuple[bytes, ...]:
+    return tuple(b"message number %05d" % number for number in range(2048))
+
+
+def _lines() -> tuple[bytes, ...]:
+    return _records(128, 512, seed=1)
+
+
+def _pages() -> tuple[bytes, ...]:
+    return _records(4096, 32, seed=2)
+
+
+def _blocks() -> tuple[bytes, ...]:
+    return _records(2**20, 2, seed=3)
+
 
 EXCHANGES: dict[str, Exchange] = {
     one.name: one
     for one in (
-        Exchange("echo-20", "20 bytes of text, echoed", _SHORT),
-        Exchange("echo-20-batch", "the same, 16 sent at once", _SHORT, batch_count=16),
-        Exchange("echo-20-deflate", "20 bytes of text, compressed", _SHORT, deflate=True),
-        Exchange("echo-4k", "4 KiB of JSON, echoed", _PAGES),
-        Exchange("echo-4k-deflate", "4 KiB of JSON, compressed", _PAGES, deflate=True),
-        Exchange("echo-1m", "1 MiB, echoed", _BLOCKS, is_text=False, connections_count=8),
-        Exchange("echo-1m-deflate", "1 MiB, compressed", _BLOCKS, is_text=False, connections_count=8, deflate=True),
+        Exchange("echo-20", "20 bytes of text, echoed", _short),
+        Exchange("echo-20-batch", "the same, 16 sent at once", _short, batch_count=16),
+        Exchange("echo-20-deflate", "20 bytes of text, compressed", _short, deflate=True),
+        Exchange("echo-4k", "4 KiB of JSON, echoed", _pages),
+        Exchange("echo-4k-deflate", "4 KiB of JSON, compressed", _pages, deflate=True),
+        Exchange("echo-1m", "1 MiB, echoed", _blocks, is_text=False, connections_count=8),
+        Exchange("echo-1m-deflate", "1 MiB, compressed", _blocks, is_text=False, connections_count=8, deflate=True),
         Exchange(
-            "broadcast", "128 bytes of JSON to 200 clients, each delivered", _LINES, connections_count=200,
+            "broadcast",
+            "128 bytes of JSON to 200 clients, each delivered",
+            _lines,
+            connections_count=200,
             is_broadcast=True,
         ),
         Exchange(
-            "broadcast-deflate", "the same, compressed", _LINES, connections_count=200, deflate=True,
+            "broadcast-deflate",
+            "the same, compressed",
+            _lines,
+            connections_count=200,
+            deflate=True,
             is_broadcast=True,
         ),
     )

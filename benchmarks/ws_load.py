@@ -87,6 +87,8 @@ class Client:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._shake_hands(path, deflate)
             self.socket.setblocking(False)
+            # What came right behind the handshake: a ping at most.
+            sum(self._messages())
         except OSError as error:
             self.socket.close()
             raise ServerError(f"{self._name}: the handshake failed: {error}") from error

@@ -52,10 +52,7 @@ def measure(wanted: Sequence[str], rounds: int, seconds: float, most_s: float, q
     """
     names, cases, clock = able(wanted), QUICK if quick else tuple(EXCHANGES), Clock(most_s)
     results: dict[tuple[str, str], list[Measure]] = {
-        (case, name): []
-        for case in cases
-        for name in names
-        if not (PEERS[name].is_floor and EXCHANGES[case].deflate)
+        (case, name): [] for case in cases for name in names if not (PEERS[name].is_floor and EXCHANGES[case].deflate)
     }
     failed: dict[tuple[str, str], dict[str, str]] = {}
     with started(names, Setup()) as servers:

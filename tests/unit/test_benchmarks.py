@@ -21,7 +21,9 @@ import guard  # noqa: E402
 import inprocess  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
+import ws_cases  # noqa: E402
 from cases import ALL_CASES, CASES, HELLO_CLOSE, app  # noqa: E402
+from ws_cases import EXCHANGES  # noqa: E402
 
 SERVER = "addax-httptools"
 BUILD = {"python": "3.13.0", "compiler": "cc 12"}
@@ -89,6 +91,78 @@ def test_a_server_in_process_answers_every_case(server: str) -> None:
     finally:
         loop.close()
         asyncio.set_event_loop(None)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=lambda exchange: exchange.name)
+def test_messages_of_an_exchange_have_one_length_and_do_not_come_again_soon(exchange: Any) -> None:
+    assert len(set(map(len, exchange.payloads))) == 1
+    assert len(set(exchange.payloads)) == len(exchange.payloads)
+    assert sum(map(len, exchange.payloads)) > 2**15, "a compressor would find a message that it has just had"
+    assert len(exchange.payloads) % exchange.batch_count == 0
+    assert not exchange.is_text or all(payload.decode() for payload in exchange.payloads)
+
+
+def test_frame_is_the_one_of_the_standard() -> None:
+    # RFC 6455 section 5.7: "Hello" as a server and as a client send it.
+    assert ws_cases.frame(ws_cases.TEXT, b"Hello") == bytes.fromhex("810548656c6c6f")
+    assert ws_cases.frame(ws_cases.TEXT, b"Hello", ws_cases.MASK) == bytes.fromhex("818537fa213d7f9f4d5158")
+    # RFC 7692 section 7.2.3.1: the same, compressed.
+    assert ws_cases.compress(b"Hello", 15) == bytes.fromhex("f248cdc9c90700")
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
+def test_frame_is_read_when_it_is_whole(size: int) -> None:
+    payload = bytes(number % 251 for number in range(size))
+    data = ws_cases.frame(ws_cases.BINARY, payload)
+    assert ws_cases.read_frame(data + b"more") == (0x82, payload, len(data))
+    assert all(ws_cases.read_frame(data[:cut]) is None for cut in {0, 1, 2, 3, 5, 9, len(data) - 1} if cut < len(data))
+    masked = ws_cases.frame(ws_cases.BINARY, payload, b"abcd")
+    assert ws_cases.apply_mask(masked[-size:] if size else b"", b"abcd") == payload
+    with pytest.raises(ValueError, match="masked"):
+        ws_cases.read_frame(masked)
+
+
+@pytest.mark.parametrize("server", ["uvicorn-h11", "floor-app"])
+def test_a_server_in_process_echoes_messages(server: str) -> None:
+    name, _, parser = server.partition("-")
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        driver = inprocess.MessageDriver(loop, inprocess.MAKERS[name](parser, loop))
+        size = inprocess.check_exchange(driver, EXCHANGES["echo-20"])
+        assert size == 22
+        driver.transport.count(size)
+        driver.run(EXCHANGES["echo-20"].requests(None))
+        driver.lose()
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def test_floor_of_bytes_sends_back_what_came() -> None:
+    class Switched(Kept):
+        def set_protocol(self, protocol: Any) -> None:
+            self.protocol = protocol
+
+    def open_on(transport: Any, exchange: Any) -> None:
+        protocol = floors.AnswerFloor()
+        protocol.connection_made(transport)
+        protocol.data_received(ws_cases.handshake(exchange.path, deflate=False))
+        assert transport.written.startswith(b"HTTP/1.1 101 ")
+        transport.written = b""
+
+    echo, first, second = Switched(), Switched(), Switched()
+    open_on(echo, EXCHANGES["echo-20"])
+    echo.protocol.data_received(b"abc")
+    assert echo.written == b"abc"
+    for transport in (first, second):
+        open_on(transport, EXCHANGES["broadcast"])
+    first.protocol.data_received(b"abc")
+    assert (first.written, second.written) == (b"abc", b"abc")
+    first.protocol.connection_lost(None)
+    second.protocol.data_received(b"def")
+    assert (first.written, second.written) == (b"abc", b"abcdef")
+    second.protocol.connection_lost(None)
 
 
 def test_guard_passes_what_has_risen_a_little() -> None:
@@ -178,6 +252,43 @@ def test_report_tells_a_failure_as_one() -> None:
     assert "| stream: GET, 10 pieces of 128 bytes back | 12.3 | fails |" in text
     assert "| stream: GET, 10 pieces of 128 bytes back | 81,000 (0.8; 2) | fails |" in text
     assert "- fastpysgi, loopback, stream: `fastpysgi answers nobody`" in text
+
+
+def test_report_tells_why_there_is_no_number() -> None:
+    case = {"case": "echo-4k-deflate"}
+    memory = [
+        {"server": "uvicorn", "deflate": False, "bytes_each": 2048},
+        {"server": "uvicorn", "deflate": True, "bytes_each": 5120},
+        {"server": "granian", "deflate": True, "absent": "has none"},
+        {"server": "hypercorn", "deflate": True, "error": "hypercorn closed a connection"},
+    ]
+    measured = {"cpu_us": 12.34, "rate": 81000.4, "p50_ms": 0.8, "p99_ms": 1.9}
+    messages = [
+        {**case, "server": "uvicorn", **measured},
+        {**case, "server": "granian", "absent": "has accepted no compression"},
+        {**case, "server": "gunicorn-fast", "absent": "has accepted no compression"},
+        {**case, "server": "hypercorn", "error": "hypercorn answered wrongly"},
+    ]
+    results = {**results_of(), "websocket": messages, "websocket-memory": memory}
+    text = report.render(results)
+    assert "| echo-4k-deflate: 4 KiB of JSON, compressed | 12.3 | fails |" in text
+    assert "\n\n-: granian; gunicorn asgi, parser in C: has accepted no compression." in text
+    assert "- hypercorn, websocket, echo-4k-deflate: `hypercorn answered wrongly`" in text
+    assert "- hypercorn, websocket-memory, with compression: `hypercorn closed a connection`" in text
+    assert "| uvicorn | 2.0 | 5.0 |" in text
+    assert "| WebSocket, 4 KiB echoed, compressed | 12 | fails |" in report.render_readme(results)
+
+
+def test_every_exchange_has_a_row_in_the_page() -> None:
+    records = [
+        {"case": case, "server": "addax", "cpu_us": 1.0, "rate": 1.0, "p50_ms": 1.0, "p99_ms": 1.0}
+        for case in EXCHANGES
+    ]
+    costs = {"uvicorn-httptools": {"hello": 2000.0, "echo-20": 1000.0}, "addax-h11": {"echo-20": 250.0}}
+    page = report.render_page({**results_of(), "websocket": records, "instructions": costs}, [])
+    assert all(page.count(f"| {case}: {EXCHANGES[case].title} |") == 2 for case in EXCHANGES)
+    assert "| hello: GET, 13 bytes back | 2,000 | - |" in page
+    assert "| echo-20: WebSocket, 20 bytes of text, echoed | 1,000 | 250 (0.25) |" in page
 
 
 def test_every_case_has_a_row_in_the_readme_or_the_page() -> None:
