@@ -42,7 +42,8 @@ def test_client_closes(
         app = echo()
         socket = Socket(connect(app))
         await socket.open()
-        await socket.send(text("x"), sent, text("behind it"))
+        await socket.send(text("x"))
+        await socket.send(sent, text("behind it"))
         first, last = socket.frames()
         assert first.payload == b"x"
         assert (last.opcode, last.code, last.reason) == (CLOSE, answered, "")

@@ -494,6 +494,9 @@ class Http1Connection(ResponseWriter):
         self._opening = None
         self._resume_reading()
         self._host.replace(socket, leftover)
+        if not self.is_writable:
+            # The host says so once.
+            socket.write_paused()
         return socket
 
     def body_consumed(self) -> None:
