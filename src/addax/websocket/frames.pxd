@@ -4,7 +4,7 @@ cimport cython
 
 from addax.websocket.assembly cimport Assembly
 from addax.websocket.codec cimport Codec, CodecHandler
-from addax.websocket.masking cimport decode_whole, unmask, unmask_whole
+from addax.websocket.masking cimport decode_whole, make_frame, make_text_frame, unmask, unmask_whole
 
 cdef int _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG
 cdef Py_ssize_t _CONTROL_MAX_BYTES, _JOINED_BYTES, _DEFLATED_BYTES, _QUICK_HEADER_BYTES
@@ -63,7 +63,7 @@ cdef class FrameCodec(Codec):
     cdef _read_close(self, bytes payload)
     @cython.locals(payload=bytes)
     cpdef send_text(self, str text)
-    @cython.locals(size=Py_ssize_t, header=bytes)
+    @cython.locals(size=Py_ssize_t)
     cdef _send_message(self, int first, bytes payload)
     @cython.locals(payload=bytes)
     cpdef send_close(self, int code, str reason)

@@ -29,7 +29,7 @@ from addax.websocket.codes import (
     TEXT,
     TOO_BIG,
 )
-from addax.websocket.mask import decode_whole, unmask, unmask_whole
+from addax.websocket.mask import decode_whole, make_frame, make_text_frame, unmask, unmask_whole
 
 if TYPE_CHECKING:
     from addax.websocket.deflate import DeflateParameters, Deflater, Inflater
@@ -396,6 +396,10 @@ class FrameCodec(Codec):
     def send_text(self, text: str) -> None:
         """Write a text message."""
         try:
+            # A character has four bytes at the most.
+            if self._deflate is None and len(text) <= _JOINED_BYTES >> 2:
+                self._handler.write(make_text_frame(_WHOLE_TEXT, text))
+                return
             payload = text.encode()
         except UnicodeEncodeError:
             raise LocalProtocolError("a text message has surrogates, which UTF-8 cannot express") from None
@@ -403,7 +407,10 @@ class FrameCodec(Codec):
 
     def send_binary(self, data: bytes) -> None:
         """Write a binary message."""
-        self._send_message(_WHOLE_BINARY, data)
+        if self._deflate is None and len(data) <= _JOINED_BYTES:
+            self._handler.write(make_frame(_WHOLE_BINARY, data))
+        else:
+            self._send_message(_WHOLE_BINARY, data)
 
     def _send_message(self, first: int, payload: bytes) -> None:
         if self._deflate is not None and len(payload) >= _DEFLATED_BYTES:
@@ -414,18 +421,14 @@ class FrameCodec(Codec):
             payload = self._deflater.compress(payload)
             first |= _RSV1
         size = len(payload)
-        if size < _LENGTH_16:
-            self._handler.write(bytes((first, size)) + payload)
-        elif size <= 0xFFFF:
-            header = bytes((first, _LENGTH_16, size >> 8, size & 0xFF))
-            if size <= _JOINED_BYTES:
-                self._handler.write(header + payload)
-            else:
-                self._handler.write(header)
-                self._handler.write(payload)
+        if size <= _JOINED_BYTES:
+            self._handler.write(make_frame(first, payload))
+            return
+        if size <= 0xFFFF:
+            self._handler.write(bytes((first, _LENGTH_16, size >> 8, size & 0xFF)))
         else:
             self._handler.write(bytes((first, _LENGTH_64)) + size.to_bytes(8, "big"))
-            self._handler.write(payload)
+        self._handler.write(payload)
 
     def send_ping(self, payload: bytes) -> None:
         """Write a ping."""
@@ -449,7 +452,7 @@ class FrameCodec(Codec):
     def _send_control(self, first: int, payload: bytes) -> None:
         if len(payload) > CONTROL_MAX_BYTES:
             raise LocalProtocolError("the payload of a control frame has 125 bytes at the most")
-        self._handler.write(bytes((first, len(payload))) + payload)
+        self._handler.write(make_frame(first, payload))
 
     # ---- idling
 

@@ -1,6 +1,7 @@
-"""Taking the mask off what a client sends (RFC 6455 §5.3): in plain Python here, compiled in ``masking.pyx``.
+"""What touches every byte of a frame, in plain Python here and compiled in ``masking.pyx``.
 
-The first four bytes of the key belong to the first four of the payload, and so on over and over.
+That is taking the mask off what a client sends (RFC 6455 §5.3), where the first byte of the key belongs to the first
+one of the payload, and so on over and over; and putting together the header and the payload of what a server sends.
 """
 
 from __future__ import annotations
@@ -61,9 +62,39 @@ def _decode_whole(data: bytes, start: int, end: int) -> str:
     return _unmask_whole(data, start, end).decode()
 
 
+def _make_frame(first: int, payload: bytes) -> bytes:
+    """Put a frame for a client together (RFC 6455 §5.2).
+
+    Args:
+        first: the first byte of its header.
+        payload: 65535 bytes at the most.
+
+    Raises:
+        ValueError: there are more.
+    """
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size > 0xFFFF:
+        raise ValueError("too long for one piece")
+    return bytes((first, 126, size >> 8, size & 0xFF)) + payload
+
+
+def _make_text_frame(first: int, text: str) -> bytes:
+    """The same with text, which has 65535 bytes at the most.
+
+    Raises:
+        UnicodeEncodeError: it has surrogates.
+        ValueError: as ``make_frame``.
+    """
+    return _make_frame(first, text.encode())
+
+
 unmask = _unmask
 unmask_whole = _unmask_whole
 decode_whole = _decode_whole
+make_frame = _make_frame
+make_text_frame = _make_text_frame
 
 try:
     from addax.websocket import masking
@@ -74,3 +105,5 @@ else:
     unmask = masking.unmask
     unmask_whole = masking.unmask_whole
     decode_whole = masking.decode_whole
+    make_frame = masking.make_frame
+    make_text_frame = masking.make_text_frame

@@ -61,14 +61,17 @@ class _Guard(Extension):
     def frame_inbound_header(
         self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
     ) -> CloseReason | RsvBits:
+        # Called again for the same header as long as that has not come whole: nothing may change by that.
         self._is_control = opcode.iscontrol()
         if self._is_control:
             # Compression must not see it: it would take the message around it for finished.
             return _NO_BITS
+        if self.is_inside_message is not (opcode is Opcode.CONTINUATION):
+            # The library looks at this later, when it has inflated what comes with it.
+            return CloseReason.PROTOCOL_ERROR
         if not self.is_inside_message:
             self._size_bytes = 0
             self._is_deflated = rsv.rsv1 and self._deflate is not None
-            self.is_inside_message = opcode is not Opcode.CONTINUATION
         frame_max_bytes = self._frame_max_bytes
         if frame_max_bytes is None:
             frame_max_bytes = self._message_max_bytes
@@ -88,6 +91,7 @@ class _Guard(Extension):
     def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
         if self._is_control:
             return data
+        self.is_inside_message = True
         if not self._is_deflated:
             self._size_bytes += len(data)
             return data
