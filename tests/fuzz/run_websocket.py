@@ -5,9 +5,9 @@
 
 A case is a stream in pieces: frames that are right or nearly right, whole and in fragments, compressed or not, with
 bytes changed. Compiled and plain Python have to agree in every call, status, reason and state, also when the handler
-pauses; without compression, the result must not depend on where a stream is cut. Then the libraries get the stream. Each
-disagreement with them is counted under its reason with the section of the RFC, and one without a reason is a finding.
-What the codec sends is read by websockets.
+pauses; without compression, the result must not depend on where a stream is cut. Then the libraries get the stream.
+Each disagreement with them is counted under its reason with the section of the RFC, and one without a reason is a
+finding. What the codec sends is read by websockets.
 
 Ends with exit code 1 at the first finding, and prints what plays it again.
 """

@@ -173,9 +173,7 @@ def explain(found: Disagreement) -> str | None:
         if oddity is not None and len(oddity[0]) <= min(len(ours.events), len(theirs.events)):
             return oddity[1]
         if any((other.events, other.error) == (theirs.events, theirs.error) for other in found.others):
-            return (
-                "finds the other one of two mistakes first, as addax does with other pieces or bounds: RFC 6455 §7.1.7"
-            )
+            return "finds the other one of two mistakes first, as addax does if cut elsewhere: RFC 6455 §7.1.7"
     if _starts_with(theirs.events, ours.events) and found.library == "websockets":
         if found.deflate is not None and ours.error == theirs.error == 1009:
             return "finds what was inflated over the bound when more bytes come: RFC 6455 §10.4"
@@ -218,9 +216,7 @@ def _why_library_refuses(found: Disagreement) -> str | None:
     if first & 0x08:
         return "holds control frames to the bound of messages: RFC 6455 §5.5"
     if is_deflated:
-        return (
-            "holds a compressed frame to the bound of messages, and an inflated one to that of frames: RFC 6455 §10.4"
-        )
+        return "holds compressed frames to other bounds, before and after inflating: RFC 6455 §10.4"
     if ours.error == 1002 and len(ours.events) == len(theirs.events):
         return "looks at the length before the rest of the header: RFC 6455 §7.1.7"
     return None
@@ -322,4 +318,4 @@ def _is_between_blocks(inflater: Any) -> bool:
         copy.decompress(b"\x03\x00")
     except zlib.error:
         return False
-    return bool(copy.eof)
+    return bool(copy.eof) and not copy.unused_data
