@@ -15,7 +15,7 @@ VARIANTS = [pytest.param(PLAIN, id="plain")]
 if CHOSEN != PLAIN:
     VARIANTS.append(pytest.param(CHOSEN, id="compiled"))
 
-Functions = tuple[Any, Any, Any]
+Functions = tuple[Any, ...]
 
 
 def by_definition(payload: bytes, key: bytes, offset: int) -> bytes:
@@ -98,3 +98,33 @@ def test_what_is_no_bytes_is_a_type_error(functions: Functions) -> None:
             unmask_whole(wrong, 4, 8)
         with pytest.raises(TypeError):
             decode_whole(wrong, 4, 8)
+
+
+MAKERS = [pytest.param((mask._make_frame, mask._make_text_frame), id="plain")]
+if mask.make_frame is not mask._make_frame:
+    MAKERS.append(pytest.param((mask.make_frame, mask.make_text_frame), id="compiled"))
+
+
+@pytest.mark.parametrize("makers", MAKERS)
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 255, 256, 16384, 65535])
+def test_frames_are_put_together(makers: Functions, size: int) -> None:
+    header = bytes((0x81, size)) if size < 126 else b"\x81\x7e" + size.to_bytes(2, "big")
+    assert makers[0](0x81, b"x" * size) == header + b"x" * size
+    assert makers[1](0x81, "x" * size) == header + b"x" * size
+    if size % 2 == 0:
+        assert makers[1](0x81, "é" * (size // 2)) == header + "é".encode() * (size // 2)
+
+
+@pytest.mark.parametrize("makers", MAKERS)
+def test_what_is_no_frame_is_refused(makers: Functions) -> None:
+    with pytest.raises(ValueError, match="too long"):
+        makers[0](0x82, bytes(65536))
+    with pytest.raises(ValueError, match="too long"):
+        makers[1](0x81, "é" * 32768)
+    with pytest.raises(UnicodeEncodeError):
+        makers[1](0x81, "a\ud800")
+    for wrong in (None, 5):
+        with pytest.raises((TypeError, AttributeError)):
+            makers[0](0x82, wrong)
+        with pytest.raises((TypeError, AttributeError)):
+            makers[1](0x81, wrong)
