@@ -153,7 +153,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     elif scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "websocket":
-        await (_broadcast if path.startswith("/socket/broadcast") else _echo_messages)(receive, send)
+        await (_broadcast if scope["path"].startswith("/socket/broadcast") else _echo_messages)(receive, send)
     elif path == "/bytes":
         await _send_bytes(send, int(scope["query_string"]))
     elif path == "/count":

@@ -45,7 +45,7 @@ def _loopback(servers: Sequence[str], quick: bool) -> Any:
 
 
 def _websocket(servers: Sequence[str], quick: bool) -> Any:
-    return ws_measure.measure(servers, 1 if quick else 5, 0.5, 30 if quick else 170, quick)
+    return ws_measure.measure(servers, 1 if quick else 5, 0.5, 30 if quick else 150, quick)
 
 
 SECTIONS: dict[str, Section] = {
