@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -87,9 +88,7 @@ def test_send_after_the_client_closed_raises(connect: Connect, error_log: ErrorL
         ({"type": "websocket.close", "code": None, "reason": None}, 1000, ""),
     ],
 )
-def test_application_closes(
-    connect: Connect, message: dict[str, Any], code: int | None, reason: str
-) -> None:
+def test_application_closes(connect: Connect, message: dict[str, Any], code: int | None, reason: str) -> None:
     async def scenario() -> None:
         app = App("receive", ACCEPT_MESSAGE, message, "receive", "receive")
         socket = Socket(connect(app))
@@ -404,14 +403,18 @@ def test_many_are_closed_one_after_the_other(connect: Connect, fake_clock: FakeC
     testing.run(scenario())
 
 
-def test_notice_closes_what_has_not_had_its_turn(connect: Connect, fake_clock: FakeClock) -> None:
+def test_notice_closes_what_has_not_had_its_turn(
+    connect: Connect, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         socket = Socket(connect(echo()))
         await socket.open()
         socket.client.service.state.websockets.open = 5000
+        monkeypatch.setattr(random, "uniform", lambda low, high: high)
         socket.client.connection.start_draining()
         assert socket.frames() == []
         socket.client.connection.notify_disconnect()
+        await testing.settle()
         assert [one.code for one in socket.frames()] == [1012]
         socket.client.service.state.websockets.open = 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -344,14 +345,15 @@ def test_cancelled_receive_takes_no_message_along(connect: Connect) -> None:
 def test_receive_in_all_the_ways_that_it_can_be_awaited(connect: Connect) -> None:
     async def scenario() -> None:
         async def ways(receive: Any, send: Any) -> None:
-            for way in (
-                receive(),
-                asyncio.ensure_future(receive()),
-                asyncio.wait_for(receive(), 60),
-                asyncio.gather(receive()),
-            ):
-                asyncio.get_running_loop().call_soon(socket.client.connection.receive_data, text("x"))
-                found = await way
+            ways: list[Callable[[], Any]] = [
+                receive,
+                lambda: asyncio.ensure_future(receive()),
+                lambda: asyncio.wait_for(receive(), 5),
+                lambda: asyncio.gather(receive()),
+            ]
+            for way in ways:
+                asyncio.get_running_loop().call_later(0.0, socket.client.connection.receive_data, text("x"))
+                found = await way()
                 app.received.append(found[0] if isinstance(found, list) else found)
             never = receive()
             never.close()

@@ -26,9 +26,11 @@ cdef class WebSocketConnection(CodecHandler):
     cdef bint _is_flush_due
     cdef bint _gathers
     cdef list _drain_waiters
+    cdef object _ending
     cdef bint _is_pausing
     cdef bint _has_heard
     cdef bint _is_active
+    cdef bint _is_being_asked
     cdef double _ping_due_at
     cdef double _pong_due_at
     cdef double _expires_at
@@ -59,6 +61,11 @@ cdef class WebSocketConnection(CodecHandler):
     cdef _say_close(self, int code, str reason)
     @cython.locals(cycle=WebSocketCycle)
     cdef _shut_down(self)
+    @cython.locals(cycle=WebSocketCycle)
+    cdef _end(self, object ending)
+    cpdef _end_now(self)
+    @cython.locals(cycle=WebSocketCycle)
+    cdef _take_close(self, int code, str reason)
     @cython.locals(machine=CloseMachine)
     cdef _fail(self, object error)
     cdef _finish(self)

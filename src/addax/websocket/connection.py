@@ -57,11 +57,13 @@ class WebSocketConnection(CodecHandler):
         "_cycle",
         "_drain_at",
         "_drain_waiters",
+        "_ending",
         "_expires_at",
         "_gathers",
         "_has_heard",
         "_host",
         "_is_active",
+        "_is_being_asked",
         "_is_flush_due",
         "_is_pausing",
         "_machine",
@@ -92,6 +94,11 @@ class WebSocketConnection(CodecHandler):
         #: Whether writes are gathered here. uvloop does it itself, for less.
         self._gathers = service.gathers_writes
         self._drain_waiters: list[asyncio.Future[None]] | None = None
+        #: How the peer has ended it, by its mistake or with code and reason, as long as the application has not had its
+        #: turn since.
+        self._ending: RemoteProtocolError | tuple[int, str] | None = None
+        #: The application is taking a message now, and may want to answer it.
+        self._is_being_asked = False
         #: Reading has paused because messages wait for the application.
         self._is_pausing = False
         #: Something came since the last ping.
@@ -128,13 +135,13 @@ class WebSocketConnection(CodecHandler):
         """Bytes from the peer; never raises."""
         self._has_heard = True
         self._counters.bytes_received += len(data)
-        if self._machine.state == FINISHED:
+        if self._machine.state == FINISHED or self._ending is not None:
             self._host.discarded()
             return
         try:
             self._codec.feed(data)
         except RemoteProtocolError as error:
-            self._fail(error)
+            self._end(error)
 
     def receive_eof(self) -> bool:
         """The peer has closed its half without a close frame: there is nothing left to say to it."""
@@ -222,8 +229,9 @@ class WebSocketConnection(CodecHandler):
 
     def on_close(self, code: int, reason: str) -> None:
         """The peer closes: answer with the same code, and close the connection, which is the server's part."""
-        if self._machine.state == FINISHED:
-            return
+        self._end((code, reason))
+
+    def _take_close(self, code: int, reason: str) -> None:
         has_to_answer = self._machine.close_received(code)
         cycle = self._cycle
         if cycle is not None:
@@ -295,13 +303,16 @@ class WebSocketConnection(CodecHandler):
 
     def messages_consumed(self) -> None:
         """The application has taken what waited: read on."""
-        if not self._is_pausing or self._machine.state == FINISHED:
+        if not self._is_pausing or self._machine.state == FINISHED or self._ending is not None:
             return
+        self._is_being_asked = True
         try:
             self._codec.go_on()
         except RemoteProtocolError as error:
-            self._fail(error)
+            self._end(error)
             return
+        finally:
+            self._is_being_asked = False
         if not self._codec.is_paused and self._is_pausing:
             self._is_pausing = False
             self._host.resume_reading()
@@ -383,6 +394,27 @@ class WebSocketConnection(CodecHandler):
         cycle = self._cycle
         assert cycle is not None
         self._say_close(cycle.shutdown_code, "server is shutting down" if cycle.shutdown_code == GOING_AWAY else "")
+
+    def _end(self, ending: RemoteProtocolError | tuple[int, str]) -> None:
+        """The peer has ended it. What came before that may still be answered: if messages wait, the application has its
+        turn first.
+        """
+        self._ending = ending
+        cycle = self._cycle
+        if self._is_being_asked or (cycle is not None and cycle.queued_count() > 0):
+            self._service.loop.call_soon(self._end_now, context=self._service.context)
+        else:
+            self._end_now()
+
+    def _end_now(self) -> None:
+        # Not kept: a traceback holds this connection.
+        ending, self._ending = self._ending, None
+        if ending is None or self._machine.state == FINISHED:
+            return
+        if isinstance(ending, RemoteProtocolError):
+            self._fail(ending)
+        else:
+            self._take_close(ending[0], ending[1])
 
     def _fail(self, error: RemoteProtocolError) -> None:
         """The peer's mistake: say which, and close without waiting for an answer (RFC 6455 §7.1.7)."""
