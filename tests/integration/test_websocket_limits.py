@@ -105,11 +105,14 @@ async def pending(scope, receive, send):
     await release.wait()
     await echo(scope, receive, send)
 
+async def goodbye(scope, receive, send):
+    await accept(receive, send)
+    await send({"type": "websocket.close", "code": 4000, "reason": "enough"})
+    say(f"goodbye {(await receive())['type']}")
+
 async def never(scope, receive, send):
-    say("never")
-    while (await receive())["type"] != "websocket.disconnect":
-        pass
-    say("never ended")
+    await receive()
+    say(f"never {(await receive())['type']}")
 
 async def flood(scope, receive, send):
     # Sends until a message is not taken for a while; tells how much there was of it, and goes on when that was taken.
@@ -426,13 +429,25 @@ def test_client_that_answers_pings_stays(start: Start) -> None:
 
 
 def test_client_that_does_not_answer_a_close_is_left(start: Start) -> None:
-    process = start("--ws-close-timeout", "0.2", "--ws-max-size", "10")
-    with RawWebSocket(process.address) as client:
-        client.send(BINARY, bytes(11))
+    process = start("--ws-close-timeout", "0.2")
+    with RawWebSocket(process.address, "/goodbye") as client:
         began_at = time.monotonic()
-        assert client.read().code == 1009
+        frame = client.read()
+        assert (frame.code, frame.reason) == (4000, "enough")
         assert client.is_closed()
         assert time.monotonic() - began_at < PATIENCE_S / 2
+        process.wait_for("goodbye websocket.disconnect")
+    stop(process)
+
+
+def test_websocket_that_is_too_old_is_closed(start: Start) -> None:
+    process = start("--ws-max-lifetime", "0.3")
+    with RawWebSocket(process.address) as client:
+        assert client.say("young") == "young"
+        assert client.read().code == 1001
+        client.socket.sendall(encode_close(1001))
+        assert client.is_closed()
+        process.wait_for("left with 1001")
     stop(process)
 
 
@@ -454,6 +469,15 @@ def test_handshakes_count_for_the_limit_of_concurrency(start: Start) -> None:
             with RawWebSocket(address) as fourth:
                 assert fourth.status == 503
             assert third.close().code == 1000
+        assert b"http free" in ask(process, "/free")
+    stop(process)
+
+
+def test_application_that_does_not_answer_a_handshake_is_503(start: Start) -> None:
+    process = start("--ws-handshake-timeout", "0.2")
+    with RawWebSocket(process.address, "/never") as client:
+        assert client.status == 503
+        process.wait_for("never websocket.disconnect")
     stop(process)
 
 
