@@ -176,7 +176,7 @@ def test_binary(results: dict[str, Any]) -> None:
 
 
 def test_many_messages(results: dict[str, Any], servers: tuple[Process, Process]) -> None:
-    assert results["many"] == {"right": 1000, "end": end(4002)}
+    assert results["many"] == {"right": 1000, "end": end(4002, "bye ☃")}
     servers[0].wait_for(f"/echo left with 4002 {'bye ☃'!a}")
 
 

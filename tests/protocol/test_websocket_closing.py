@@ -47,7 +47,7 @@ def test_client_closes(
         await socket.send(sent, text("behind it"))
         first, last = socket.frames()
         assert first.payload == b"x"
-        assert (last.opcode, last.code, last.reason) == (CLOSE, answered, "")
+        assert (last.opcode, last.code, last.reason) == (CLOSE, answered, received[1])
         assert app.received[-1] == disconnect(*received)
         assert len(app.received) == 3
         assert socket.host.ending == "close"

@@ -38,7 +38,7 @@ from addax.http1.states import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRI
 from addax.http1.writer import ResponseWriter
 from addax.observe.websocket import log_handshake
 from addax.websocket.connection import WebSocketConnection
-from addax.websocket.handshake import Opening, read_opening, response_fields
+from addax.websocket.handshake import Opening, read_opening, response_fields, share_fields
 
 _logger = logging.getLogger("addax.error")
 
@@ -285,6 +285,7 @@ class Http1Connection(ResponseWriter):
         if has_body:
             raise RemoteProtocolError("a WebSocket handshake has no body")
         opening = self._opening = read_opening(method, headers, self._service.websocket)
+        share_fields(headers)
         self._opened_at = self._service.now()
         self._service.scopes.websocket(scope, opening.subprotocols)
         # What comes behind a handshake is no HTTP request, also if it is refused: it is not looked at then.

@@ -30,6 +30,8 @@ cdef class WebSocketConnection(CodecHandler):
     cdef bint _is_pausing
     cdef bint _has_heard
     cdef bint _is_active
+    cdef bint _can_rest
+    cdef double _rest_at
     cdef bint _is_being_asked
     cdef double _ping_due_at
     cdef double _pong_due_at
@@ -55,6 +57,8 @@ cdef class WebSocketConnection(CodecHandler):
     cdef _take(self, dict message, Py_ssize_t size)
     @cython.locals(due=double)
     cdef _watch(self)
+    cdef _rest_later(self)
+    cdef _rest_if_idle(self, double now)
     cdef _tick(self, double now)
     cdef bint _is_taking(self, double now) except -1
     @cython.locals(cycle=WebSocketCycle)

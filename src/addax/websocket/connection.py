@@ -21,6 +21,7 @@ from addax.core.clock import NEVER
 from addax.core.errors import ClientDisconnected, RemoteProtocolError
 from addax.core.wire import Host, Peer
 from addax.observe.websocket import log_closed, log_handshake, log_open
+from addax.websocket import heap
 from addax.websocket.codec import Codec, CodecHandler
 from addax.websocket.codes import ABNORMAL, GOING_AWAY, INTERNAL_ERROR
 from addax.websocket.deflate import DeflateParameters
@@ -29,8 +30,8 @@ from addax.websocket.states import FINISHED, OPEN
 
 _logger = logging.getLogger("addax.error")
 
-#: How often it is looked whether a WebSocket is idle, where no pings do that; in seconds.
-TICK_S = 20.0
+#: After how long without a message a WebSocket's compression is freed, in seconds; at most twice as long.
+REST_S = 2.0
 #: A server that stops closes so many WebSockets a second, so that their clients do not come back in one wave, but all
 #: of them within DRAIN_MAX_S.
 DRAIN_RATE = 500
@@ -51,6 +52,7 @@ class WebSocketConnection(CodecHandler):
 
     __slots__ = (
         "_buffer_mark",
+        "_can_rest",
         "_close_until",
         "_codec",
         "_counters",
@@ -71,6 +73,7 @@ class WebSocketConnection(CodecHandler):
         "_out_bytes",
         "_ping_due_at",
         "_pong_due_at",
+        "_rest_at",
         "_service",
         "_settings",
         "_stall_at",
@@ -103,12 +106,15 @@ class WebSocketConnection(CodecHandler):
         self._is_pausing = False
         #: Something came since the last ping.
         self._has_heard = False
-        #: Messages came or went since the last tick.
+        #: Messages came or went since it was looked for the last time.
         self._is_active = False
         # When what has to happen, on ``core.clock.now``.
         self._ping_due_at = NEVER
         self._pong_due_at = NEVER
         self._expires_at = NEVER
+        #: Only with compression, and only while it holds memory.
+        self._rest_at = NEVER
+        self._can_rest = deflate is not None
         self._drain_at = 0.0 if is_draining else NEVER
         self._close_until = NEVER
         self._stall_at = NEVER
@@ -126,7 +132,7 @@ class WebSocketConnection(CodecHandler):
             log_handshake(self._cycle.scope, 101)
         log_open()
         now = self._service.now()
-        self._ping_due_at = now + (self._settings.ping_interval_s or TICK_S)
+        self._ping_due_at = now + self._settings.ping_interval_s if self._settings.ping_interval_s else NEVER
         if self._settings.lifetime_max_s is not None:
             self._expires_at = now + self._settings.lifetime_max_s
         self._watch()
@@ -205,6 +211,8 @@ class WebSocketConnection(CodecHandler):
         self._wake_drained()
         counters = self._counters
         counters.open -= 1
+        if self._rest_at != NEVER:
+            heap.freed(self._service.loop)
         code = self._machine.code
         counters.closes[code] = counters.closes.get(code, 0) + 1
         log_closed()
@@ -228,7 +236,7 @@ class WebSocketConnection(CodecHandler):
         """A pong: that something came is all there is to it."""
 
     def on_close(self, code: int, reason: str) -> None:
-        """The peer closes: answer with the same code, and close the connection, which is the server's part."""
+        """The peer closes: answer with the same, and close the connection, which is the server's part."""
         self._end((code, reason))
 
     def _take_close(self, code: int, reason: str) -> None:
@@ -237,7 +245,7 @@ class WebSocketConnection(CodecHandler):
         if cycle is not None:
             cycle.peer_closing(code, reason)
         if has_to_answer:
-            self._codec.send_close(code, "")
+            self._codec.send_close(code, reason)
             self._machine.close_sent(code)
         self._finish()
 
@@ -264,6 +272,8 @@ class WebSocketConnection(CodecHandler):
         counters = self._counters
         counters.messages_received += 1
         self._is_active = True
+        if self._can_rest and self._rest_at == NEVER:
+            self._rest_later()
         cycle = self._cycle
         if cycle is None or self._machine.state != OPEN:
             # Behind our close frame nobody wants it any more.
@@ -288,12 +298,16 @@ class WebSocketConnection(CodecHandler):
         self._codec.send_text(text)
         self._counters.messages_sent += 1
         self._is_active = True
+        if self._can_rest and self._rest_at == NEVER:
+            self._rest_later()
 
     def send_binary(self, data: bytes) -> None:
         """Send a binary message."""
         self._codec.send_binary(data)
         self._counters.messages_sent += 1
         self._is_active = True
+        if self._can_rest and self._rest_at == NEVER:
+            self._rest_later()
 
     def close(self, code: int, reason: str) -> None:
         """The application closes."""
@@ -340,12 +354,29 @@ class WebSocketConnection(CodecHandler):
             return
         due = min(self._stall_at, self._close_until)
         if self._machine.state == OPEN:
-            due = min(due, self._ping_due_at, self._pong_due_at, self._expires_at, self._drain_at)
+            due = min(due, self._ping_due_at, self._pong_due_at, self._expires_at, self._drain_at, self._rest_at)
         self._host.set_deadline(due)
+
+    def _rest_later(self) -> None:
+        """Look in a while whether messages still flow."""
+        self._is_active = False
+        self._rest_at = self._service.now() + REST_S
+        self._watch()
+
+    def _rest_if_idle(self, now: float) -> None:
+        if self._is_active:
+            self._is_active = False
+            self._rest_at = now + REST_S
+        else:
+            self._rest_at = NEVER
+            self._codec.rest()
+            heap.freed(self._service.loop)
 
     def _tick(self, now: float) -> None:
         """Ping, look for the answer to the last ping, and let an idle codec rest."""
         settings = self._settings
+        if now >= self._rest_at:
+            self._rest_if_idle(now)
         if self._pong_due_at != NEVER:
             # Anything is a sign of life. And while reading has paused the answer cannot be seen.
             if self._has_heard or self._is_pausing:
@@ -353,14 +384,11 @@ class WebSocketConnection(CodecHandler):
             elif now >= self._pong_due_at:
                 self._say_close(INTERNAL_ERROR, "keepalive ping timeout")
                 return
-        if now < self._ping_due_at:
-            return
-        if not self._is_active:
-            self._codec.rest()
-        self._is_active = False
         interval = settings.ping_interval_s
-        self._ping_due_at = now + (interval or TICK_S)
-        if interval and self.is_writable and self._pong_due_at == NEVER:
+        if now < self._ping_due_at or not interval:
+            return
+        self._ping_due_at = now + interval
+        if self.is_writable and self._pong_due_at == NEVER:
             self._codec.send_ping(b"")
             self._has_heard = False
             if settings.ping_timeout_s:

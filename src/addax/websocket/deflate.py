@@ -215,7 +215,7 @@ class Inflater:
     another stream, with the same window (RFC 7692 §7.2.3.4, §7.2.3.5).
     """
 
-    __slots__ = ("_stream", "_stream_count", "_takeover", "_window", "_window_bytes", "_zlib_bits")
+    __slots__ = ("_is_packed", "_stream", "_stream_count", "_takeover", "_window", "_window_bytes", "_zlib_bits")
 
     def __init__(self, parameters: DeflateParameters) -> None:
         self._takeover = parameters.client_takeover
@@ -225,6 +225,8 @@ class Inflater:
         self._window_bytes = 1 << bits
         #: What was inflated last, as far as the client may refer to it.
         self._window = b""
+        #: The window is compressed itself, because nothing has come for a while.
+        self._is_packed = False
         #: None between two messages.
         self._stream: zlib._Decompress | None = None
         self._stream_count = 0
@@ -274,12 +276,20 @@ class Inflater:
         return inflated
 
     def rest(self) -> None:
-        """Free what is not needed to go on: nothing, for between two messages there is only the window."""
+        """Make small what has to be kept: between two messages that is only the window."""
+        if self._window and not self._is_packed and self._stream is None:
+            packed = zlib.compress(self._window, 1)
+            if len(packed) < len(self._window):
+                self._window = packed
+                self._is_packed = True
 
     def _begin_stream(self) -> zlib._Decompress:
         self._stream_count += 1
         if self._stream_count > _STREAMS_MAX:
             raise RemoteProtocolError("a message has too many final blocks", INVALID_DATA)
+        if self._is_packed:
+            self._window = zlib.decompress(self._window)
+            self._is_packed = False
         if self._window:
             return zlib.decompressobj(self._zlib_bits, self._window)
         return zlib.decompressobj(self._zlib_bits)

@@ -60,6 +60,13 @@ class Opening:
         self.deflate = deflate
 
 
+#: Field lines of handshakes, and bounds of what is kept of them. What is a client's own, or its secret, is not.
+_shared_fields: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
+_SHARED_MAX_COUNT = 256
+_SHARED_MAX_BYTES = 256
+_UNSHARED_FIELDS = frozenset((b"sec-websocket-key", b"cookie", b"authorization", b"x-forwarded-for", b"forwarded"))
+
+
 def read_opening(method: str, headers: Headers, settings: WebSocketSettings) -> Opening:
     """Check a handshake.
 
@@ -103,6 +110,28 @@ def read_opening(method: str, headers: Headers, settings: WebSocketSettings) -> 
     if settings.allowed_origins and origin and not _is_allowed(origin[0], settings.allowed_origins):
         raise RemoteProtocolError("pages of this origin may not connect", 403)
     return Opening(key[0], subprotocols, deflate if settings.deflate else None)
+
+
+def share_fields(headers: Headers) -> None:
+    """Put one object in the place of every field line that other WebSockets have as well.
+
+    A scope lives as long as its WebSocket, and most clients say the same of themselves: but for the key, a thousand
+    idle ones need not keep a thousand copies.
+
+    Args:
+        headers: changed in place.
+    """
+    for index, field in enumerate(headers):
+        name, value = field
+        if len(value) > _SHARED_MAX_BYTES or name in _UNSHARED_FIELDS:
+            continue
+        known = _shared_fields.get(field)
+        if known is None:
+            if len(_shared_fields) >= _SHARED_MAX_COUNT:
+                _shared_fields.clear()
+            _shared_fields[field] = field
+        else:
+            headers[index] = known
 
 
 def _read_subprotocols(value: bytes) -> list[str]:
