@@ -168,7 +168,7 @@ def test_handshake(results: dict[str, Any], servers: tuple[Process, Process]) ->
 
 
 def test_text(results: dict[str, Any]) -> None:
-    assert results["text"] == {"right": [True] * 5, "end": end(1000)}
+    assert results["text"] == {"right": [True] * 5, "end": end(1000, "enough")}
 
 
 def test_binary(results: dict[str, Any]) -> None:
