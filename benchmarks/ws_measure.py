@@ -23,7 +23,7 @@ IDLE_CASE, MESSAGES_COUNT = "echo-4k-deflate", 3
 #: Connections that talk at the same time then.
 TALKING_COUNT = 20
 #: Then nobody says anything: what a server keeps only while it is in use may go.
-REST_S, QUICK_REST_S = 5.0, 1.0
+REST_S, QUICK_REST_S = 10.0, 1.0
 
 
 def able(wanted: Sequence[str]) -> list[str]:

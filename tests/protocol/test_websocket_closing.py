@@ -11,6 +11,8 @@ import pytest
 from addax import testing
 from addax.core.errors import ClientDisconnected, LocalProtocolError
 from addax.core.settings import WebSocketSettings
+from addax.websocket import heap
+from addax.websocket.connection import REST_S
 
 from .conftest import Connect, ErrorLog, FakeClock
 from .sockets import ACCEPT_MESSAGE, CLOSE, PING, PONG, App, Frame, Socket, close, disconnect, echo, frame, text
@@ -430,5 +432,50 @@ def test_cancelled_application_closes_with_1011(connect: Connect) -> None:
         await testing.settle()
         assert [one.code for one in socket.frames()] == [1011]
         assert not socket.client.service.state.tasks
+
+    testing.run(scenario())
+
+
+# ---- rest
+
+
+def test_compression_is_freed_when_no_messages_flow(
+    connect: Connect, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[object] = []
+    monkeypatch.setattr(heap, "freed", freed.append)
+
+    async def scenario() -> None:
+        socket = Socket(connect(echo(), websocket=settings(ping_interval_s=None)))
+        answer = await socket.open(b"/", b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+        assert answer[b"sec-websocket-extensions"].startswith(b"permessage-deflate")
+        assert socket.host.deadline is None
+        long = "hello " * 100
+        await socket.send(text(long))
+        (first,) = socket.frames()
+        assert first.rsv == 4
+        await fake_clock.advance(socket.client, REST_S)
+        # Something came since it was looked for, so the compressor is still there, and refers to the last message.
+        await socket.send(text(long))
+        (second,) = socket.frames()
+        assert len(second.payload) < len(first.payload)
+        await fake_clock.advance(socket.client, REST_S)
+        assert not freed
+        await fake_clock.advance(socket.client, REST_S)
+        assert len(freed) == 1
+        assert socket.host.deadline is None
+        await socket.send(text(long))
+        (third,) = socket.frames()
+        assert third.payload == first.payload
+
+    testing.run(scenario())
+
+
+def test_without_compression_nothing_is_looked_for(connect: Connect, fake_clock: FakeClock) -> None:
+    async def scenario() -> None:
+        socket = Socket(connect(echo(), websocket=settings(ping_interval_s=None)))
+        await socket.open()
+        await socket.send(text("hello"))
+        assert socket.host.deadline is None
 
     testing.run(scenario())

@@ -20,7 +20,15 @@ from wsproto.extensions import PerMessageDeflate
 from addax.core.errors import LocalProtocolError, RemoteProtocolError
 from addax.core.settings import WebSocketSettings
 from addax.core.types import Headers
-from addax.websocket.handshake import Opening, accept_value, is_origin_pattern, read_opening, response_fields
+from addax.websocket import handshake
+from addax.websocket.handshake import (
+    Opening,
+    accept_value,
+    is_origin_pattern,
+    read_opening,
+    response_fields,
+    share_fields,
+)
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -431,3 +439,30 @@ def test_any_handshake_is_taken_or_refused(fields: Headers):
             status = 101
             assert response_fields(opening, None, []).endswith(b"\r\n")
         assert status in (101, 400, 403, 426)
+
+
+# ---- fields that many have
+
+
+def test_field_lines_that_others_have_too_are_one_object():
+    def fields() -> Headers:
+        # Built anew: what the parser makes of another client's bytes is another object.
+        return [
+            (bytes(bytearray(b"user-agent")), bytes(bytearray(b"test"))),
+            (bytes(bytearray(b"cookie")), bytes(bytearray(b"a=b"))),
+            (bytes(bytearray(b"x-long")), b"x" * 1000),
+        ]
+
+    first, second = fields(), fields()
+    share_fields(first)
+    share_fields(second)
+    assert first == second == fields()
+    assert first[0] is second[0]
+    assert first[1] is not second[1]
+    assert first[2] is not second[2]
+
+
+def test_shared_field_lines_are_bounded():
+    for number in range(2000):
+        share_fields([(b"x-number", b"%d" % number)])
+    assert len(handshake._shared_fields) <= handshake._SHARED_MAX_COUNT
