@@ -1,23 +1,48 @@
-"""``addax.run``: serve an application, and end the process with a fitting exit code if that fails.
+"""``addax.run``: serve an application from a program, the way the command line does.
 
-The command line ends here too. A module of its own, because ``import addax`` is to load nothing of this.
+The edge: here it is decided which kind of server runs, and its end becomes an exit code. A supervisor, a reloader and a
+server know nothing of each other; what one needs of the other is put together here.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
+import os
 import sys
-from collections.abc import Callable
-from typing import Any, ParamSpec
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from addax.config.config import STARTUP_FAILURE, Config
-from addax.core.errors import StartupError
+from addax.config.process_title import set_title, title
+from addax.core.errors import ConfigError, StartupError
+from addax.server.banner import log_running
+from addax.server.boot import Boot
+from addax.server.hooking import WorkerHooks
 from addax.server.server import Server
+
+if TYPE_CHECKING:
+    import socket
+
+    from addax.supervise.running import Plan
 
 P = ParamSpec("P")
 
 logger = logging.getLogger("addax.error")
+
+#: Options that are the supervisor's, or that it has followed already, as its workers get them.
+_DONE_ALREADY: dict[str, Any] = {
+    "app_dir": None,
+    "env_file": None,
+    "workers": 1,
+    "supervise": None,
+    "reload": False,
+    "reload_dirs": None,
+    "reload_includes": None,
+    "reload_excludes": None,
+}
 
 
 def _takes_what(_: Callable[P, object]) -> Callable[[Callable[..., None]], Callable[P, None]]:
@@ -38,7 +63,8 @@ def run(*args: Any, **options: Any) -> None:
     Raises:
         ConfigError: an option's value cannot be used; it is a ``ValueError`` too.
         SystemExit: with code 3, when the server could not start; the reason was logged. A stop by SIGTERM ends the
-            process by that signal, once everything is done; a stop by SIGINT returns.
+            process by that signal, once everything is done; a stop by SIGINT returns. With several workers, or with
+            reload, both return.
     """
     serve(Config(*args, **options))
 
@@ -49,16 +75,143 @@ run.__signature__ = inspect.signature(Config)  # type: ignore[attr-defined]  # r
 def serve(config: Config) -> None:
     """Serve what a Config says; otherwise as ``run``."""
     try:
-        # Outside of the event loop, so that a module may run one of its own while it is imported.
-        config.load_app()
+        if not config.use_subprocess:
+            _serve_alone(config)
+            return
+        if not isinstance(config.app, str):
+            logger.warning("You must pass the application as an import string to enable 'reload' or 'workers'.")
+            sys.exit(STARTUP_FAILURE)
+        code = supervise(config)
     except StartupError as error:
         logger.error("%s", error)
         sys.exit(error.exit_code)
+    if code:
+        sys.exit(code)
+
+
+# ---- one process
+
+
+def _serve_alone(config: Config) -> None:
+    from addax.supervise.pid_file import PidFile
+
+    set_title(title("server", _app_name(config), config.process_title))
+    hooks = WorkerHooks(os.fspath(config.hooks), _app_name(config)) if config.hooks is not None else None
+    if hooks is not None:
+        hooks.host_startup()
+        hooks.start()
     server = Server(config)
+    server.hooks = hooks
+    _become_other_user(config, server)
+    # Outside of the event loop, so that a module may run one of its own while it is imported.
+    config.load_app()
+    pid_file = PidFile(os.fspath(config.pid_file)) if config.pid_file is not None else None
+    if pid_file is not None:
+        pid_file.write()
     try:
         server.run()
     except KeyboardInterrupt:
         # The graceful stop is over; a traceback would only look like a failure.
         pass
+    finally:
+        if pid_file is not None:
+            pid_file.remove()
     if server.startup_error is not None:
         sys.exit(STARTUP_FAILURE)
+
+
+def _become_other_user(config: Config, server: Server) -> None:
+    if config.user is None and config.group is None:
+        return
+    from addax.supervise import privileges
+
+    identity = privileges.resolve(config.user, config.group)
+    if identity is not None:
+        server.bind().chown(identity.uid, identity.gid)
+        privileges.drop(identity)
+
+
+# ---- several
+
+
+def supervise(
+    config: Config,
+    sockets: Sequence[socket.socket] | None = None,
+    server_class: type[Server] | None = None,
+    reloads: bool | None = None,
+) -> int:
+    """Serve with workers, or reload.
+
+    Args:
+        config: what to serve; its application is a string.
+        reloads: whether to reload; None: as the config says.
+        sockets: listen on these instead of what the config says.
+        server_class: makes the server of each process; None: ``Server``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: an option's value cannot be used.
+        StartupError: an address, the pid file or the other user cannot be had; it was not logged.
+    """
+    reloads = config.should_reload if reloads is None else reloads
+    if sys.platform == "win32":
+        option = "reload" if reloads else "workers"
+        raise ConfigError(option, "needs a POSIX system: addax cannot hand sockets to other processes on Windows yet")
+    from addax.supervise import running
+
+    plan = _make_plan(config, sockets, server_class)
+    if not reloads:
+        return running.run(plan, running.supervise_workers)
+    if (config.workers or 1) != 1:
+        logger.warning('"workers" flag is ignored when reloading is enabled.')
+    return running.run(plan, functools.partial(_reload, config))
+
+
+def _make_plan(config: Config, sockets: Sequence[socket.socket] | None, server_class: type[Server] | None) -> Plan:
+    from addax.supervise import privileges
+    from addax.supervise.running import Plan
+    from addax.supervise.sockets import WorkerSockets
+
+    settings = config.settings()
+    scheme = "https" if config.is_ssl else "http"
+    return Plan(
+        app=_app_name(config),
+        settings=settings,
+        boot=_make_boot(config, server_class).dump(),
+        announce=lambda addresses: log_running(logger, settings.listen, scheme, addresses),
+        identity=privileges.resolve(config.user, config.group),
+        pid_file=None if config.pid_file is None else os.fspath(config.pid_file),
+        process_title=config.process_title,
+        has_hooks=config.hooks is not None,
+        sockets=None if sockets is None else WorkerSockets.given(settings.listen, sockets),
+    )
+
+
+def _make_boot(config: Config, server_class: type[Server] | None) -> Boot:
+    from addax.config.log_setup import LOGGING_CONFIG
+
+    options = {field.name: getattr(config, field.name) for field in fields(config) if field.init}
+    options.update(_DONE_ALREADY)
+    del options["app"]
+    if options["log_config"] is LOGGING_CONFIG:
+        # As it is in the worker's own version of addax.
+        del options["log_config"]
+    return Boot(_app_name(config), options, list(sys.argv), server_class)
+
+
+async def _reload(config: Config, office: Any) -> int:
+    from addax.supervise.patterns import make_rules
+    from addax.supervise.reloader import Reloader
+    from addax.supervise.watching import make_watcher
+
+    rules = make_rules(
+        config.reload_dirs or [], config.reload_includes or [], config.reload_excludes or [], os.getcwd()
+    )
+    watcher = make_watcher(rules, config.reload_delay)
+    return await Reloader(office, watcher, list(rules.directories)).run()
+
+
+def _app_name(config: Config) -> str:
+    return config.app if isinstance(config.app, str) else getattr(config.app, "__name__", type(config.app).__name__)

@@ -17,7 +17,8 @@ from harness import App, begin, connect, logged, make_config, make_server, read_
 
 from addax.core.errors import ConfigError, StartupError
 from addax.net import listen
-from addax.server import accepting, drain, run_loop
+from addax.loops import running
+from addax.server import accepting, drain
 from addax.server.server import TICK_S, Server
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -413,7 +414,7 @@ def test_an_idle_server_does_not_wake_up(log: Log) -> None:
             # One turn falls asleep, one wakes this test up.
             assert CountingSelector.count - before <= 2
 
-    run_loop.run(main(), lambda: asyncio.SelectorEventLoop(CountingSelector()))
+    running.run(main(), lambda: asyncio.SelectorEventLoop(CountingSelector()))
 
 
 def test_an_overridden_on_tick_is_called_until_it_says_stop(run: Run) -> None:
@@ -854,9 +855,9 @@ def test_run_on_a_python_without_runner_cleans_up_as_well() -> None:
 
     kept: list[Any] = []
     loop = asyncio.new_event_loop()
-    run_loop._run(main(loop), lambda: loop)
+    running._run(main(loop), lambda: loop)
     assert loop.is_closed()
     assert seen == ["cancelled"]
     assert problems == ["a task raised while the loop was closing"]
-    run_loop._run(main(None), None)
+    running._run(main(None), None)
     assert seen == ["cancelled"] * 2

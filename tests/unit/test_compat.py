@@ -428,19 +428,23 @@ def test_config_takes_a_log_config_that_names_uvicorns_loggers_and_formatters() 
 @pytest.mark.parametrize(
     ("module", "name", "option"),
     [
-        ("addax.supervisors", "ChangeReload", "--reload"),
-        ("addax.supervisors", "Multiprocess", "--workers"),
-        ("addax.supervisors.basereload", "BaseReload", "--reload"),
-        ("addax.supervisors.multiprocess", "Multiprocess", "--workers"),
-        ("addax.supervisors.statreload", "StatReload", "--reload"),
-        ("addax.supervisors.watchfilesreload", "WatchFilesReload", "--reload"),
+        ("addax.supervisors", "ChangeReload", "reload"),
+        ("addax.supervisors", "Multiprocess", "workers"),
+        ("addax.supervisors.basereload", "BaseReload", "reload"),
+        ("addax.supervisors.multiprocess", "Multiprocess", "workers"),
+        ("addax.supervisors.statreload", "StatReload", "reload"),
+        ("addax.supervisors.watchfilesreload", "WatchFilesReload", "reload"),
     ],
 )
-def test_supervisor_when_made_says_that_it_is_not_available_yet(module: str, name: str, option: str) -> None:
+def test_supervisor_takes_only_what_can_be_made_anew_in_another_process(module: str, name: str, option: str) -> None:
     supervisor = getattr(importlib.import_module(module), name)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=f"^{option}: the application has to be an import string"):
         supervisor(addax.Config(_app, log_config=None), target=print, sockets=[])
-    assert str(caught.value) == f"{option}: not available in addax {addax.__version__} yet"
+    config = addax.Config("main:app", log_config=None)
+    with pytest.raises(ConfigError, match=f"^{option}: target .* is not the method run"):
+        supervisor(config, target=print, sockets=[])
+    made = supervisor(config, target=addax.Server(config).run, sockets=[])
+    assert made.config is config
 
 
 @pytest.mark.parametrize("use", [lambda worker: worker(), lambda worker: worker.setup()])

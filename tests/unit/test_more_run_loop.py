@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from addax.core.registry import LOOPS, resolve
-from addax.server import run_loop
+from addax.loops import running
 
 
 class Loops:
@@ -30,7 +30,7 @@ def loops(request: pytest.FixtureRequest) -> Loops:
 
 @pytest.fixture(params=["run", "_run"])
 def run(request: pytest.FixtureRequest) -> Any:
-    return getattr(run_loop, request.param)
+    return getattr(running, request.param)
 
 
 def test_main_runs_in_a_loop_of_the_factory_that_is_closed_afterwards(run: Any, loops: Loops) -> None:

@@ -66,8 +66,6 @@ def test_names_are_spelled_as_their_user_does() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("reload", True, "not available in addax"),
-        ("workers", 2, "2 is not available in addax"),
         ("http2", True, "not available in addax"),
         ("http", "zttp", "'zttp' is not available in addax"),
         ("loop", "zuvloop", "'zuvloop' is not available in addax"),

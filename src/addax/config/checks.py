@@ -58,6 +58,14 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
         "is another name of {limit_head_size}, and the two differ",
     ),
     Contradiction(
+        "supervise",
+        lambda v: v["supervise"] is False and (v["workers"] or 1) > 1,
+        "several processes ({workers}) need a supervisor",
+    ),
+    Contradiction("preload", lambda v: v["preload"] and v["reload"], "cannot be used together with {reload}"),
+    Contradiction("reuse_port", lambda v: v["reuse_port"] and v["uds"] is not None, "is for TCP, not for {uds}"),
+    Contradiction("reuse_port", lambda v: v["reuse_port"] and v["fd"] is not None, "cannot be used together with {fd}"),
+    Contradiction(
         "lifespan",
         lambda v: v["lifespan"] == "on" and v["interface"] == "wsgi",
         "a WSGI application has no lifespan events, so 'on' does not go with {interface} wsgi",

@@ -33,6 +33,7 @@ from addax.core.settings import (
     LogSettings,
     ProxySettings,
     Settings,
+    SupervisorSettings,
     WebSocketSettings,
     WorkerSettings,
 )
@@ -103,7 +104,7 @@ class Config:
     reload_delay: float = 0.25
     reload_includes: Sequence[str] | str | None = None
     reload_excludes: Sequence[str] | str | None = None
-    workers: int | None = None
+    workers: int | str | None = None
     proxy_headers: bool = True
     server_header: bool = True
     date_header: bool = True
@@ -116,7 +117,7 @@ class Config:
     timeout_keep_alive: float = 5
     timeout_notify: float = 30
     timeout_graceful_shutdown: float | None = 30
-    timeout_worker_healthcheck: float = 5
+    timeout_worker_healthcheck: float = 30
     callback_notify: Callable[..., Awaitable[None]] | None = None
     ssl_keyfile: str | os.PathLike[str] | None = None
     ssl_certfile: str | os.PathLike[str] | None = None
@@ -155,6 +156,18 @@ class Config:
     ws_max_lifetime: float | None = None
     ws_allowed_origins: Sequence[str] | str | None = None
     limit_max_requests_ws: bool = False
+    supervise: bool | None = None
+    preload: bool = False
+    reuse_port: bool = False
+    limit_max_memory: int | str | None = None
+    limit_worker_lifetime: float | None = None
+    timeout_worker_startup: float | None = 600
+    timeout_worker_stall: float | None = 1
+    hooks: str | os.PathLike[str] | None = None
+    pid_file: str | os.PathLike[str] | None = None
+    process_title: str | None = None
+    user: str | None = None
+    group: str | None = None
 
     #: Whether ``load`` was called; what follows it is set by ``load``.
     loaded: bool = field(init=False, default=False)
@@ -207,7 +220,8 @@ class Config:
     @property
     def use_subprocess(self) -> bool:
         """Whether another process than this one serves."""
-        return self.reload or (self.workers or 1) > 1
+        assert not isinstance(self.workers, str)  # made a number by ``check``
+        return self.reload or bool(self.supervise) or (self.workers or 1) > 1
 
     @property
     def should_reload(self) -> bool:
@@ -335,7 +349,7 @@ class Config:
         Raises:
             ConfigError: an attribute was changed to a value that cannot be used.
         """
-        sections = ("", "http1", "websocket", "proxy", "listen", "worker", "log")
+        sections = ("", "http1", "websocket", "proxy", "listen", "worker", "supervisor", "log")
         parts: dict[str, dict[str, Any]] = {section: {} for section in sections}
         for option in OPTIONS:
             if option.setting:
@@ -353,6 +367,7 @@ class Config:
             proxy=ProxySettings(**proxy),
             listen=ListenSettings(**parts["listen"]),
             worker=WorkerSettings(**parts["worker"]),
+            supervisor=SupervisorSettings(**parts["supervisor"]),
             log=LogSettings(**parts["log"], trace=_is_tracing()),
             **parts[""],
         )

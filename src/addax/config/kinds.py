@@ -95,6 +95,24 @@ class Whole(Kind):
 
 
 @dataclass(frozen=True)
+class WorkerCount(Whole):
+    """How many processes, or ``auto`` for what the machine has room for."""
+
+    low: int | None = 1
+    unit: str = "processes"
+    metavar = "INTEGER|auto"
+
+    def read(self, value: object) -> int:
+        """See ``Kind.read``."""
+        if isinstance(value, str) and value.strip().lower() == "auto":
+            # For who asks, and not at each start.
+            from addax.config.capacity import find_capacity
+
+            return int(find_capacity().count)
+        return super().read(value)
+
+
+@dataclass(frozen=True)
 class Size(Kind):
     """A number of bytes; text may end in k, m or g (powers of 1024)."""
 

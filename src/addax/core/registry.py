@@ -27,6 +27,10 @@ LOOPS: dict[str, str] = {
     "uvloop": "addax.loops.uvloop:new_event_loop",
     "asyncio": "addax.loops.asyncio:new_event_loop",
 }
+WATCHERS: dict[str, str] = {
+    "watchfiles": "addax.supervise.watchfiles_backend:WatchfilesWatcher",
+    "stat": "addax.supervise.watching:StatWatcher",
+}
 #: What to do about a name whose module is missing; for the others, the extra "standard".
 _HINTS: dict[str, str] = {
     "native": "; it is a part of the compiled core, which this addax lacks: install it again where a C compiler is, "

@@ -91,6 +91,8 @@ class ListenSettings:
     uds_mode: int | None = None
     fd: int | None = None
     backlog: int = 2048
+    #: A socket for each worker, bound to the same address (``SO_REUSEPORT``).
+    reuse_port: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,26 @@ class WorkerSettings:
     notice_timeout_s: float = 10.0
     requests_max_count: int | None = None
     requests_max_jitter_count: int = 0
+    #: Resident memory above which the process ends or is replaced; None: no bound.
+    memory_max_bytes: int | None = None
+    #: Age at which the process ends or is replaced; None: no bound.
+    lifetime_max_s: float | None = None
     notify_interval_s: float = 30.0
+    #: How long the event loop may be blocked before that is logged; None: never logged.
+    stall_s: float | None = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorSettings:
+    """The process that keeps serving processes alive."""
+
+    workers_count: int = 1
+    #: Import the application once, in a process that the workers are forked from.
+    preload: bool = False
+    #: How long a worker may take until it serves; None: for ever.
+    startup_timeout_s: float | None = 600.0
+    #: How long a worker's event loop may give no sign of life.
+    health_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +149,7 @@ class Settings:
     proxy: ProxySettings = field(default_factory=ProxySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    supervisor: SupervisorSettings = field(default_factory=SupervisorSettings)
     log: LogSettings = field(default_factory=LogSettings)
     #: A name in ``registry.PARSERS``, or ``module:Class``.
     http: str = "auto"

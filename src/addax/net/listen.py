@@ -59,6 +59,15 @@ class Listener:
             self._file.remove()
             self._file = None
 
+    def chown(self, uid: int, gid: int) -> None:
+        """Give our Unix socket file to another user."""
+        if self._file is not None:
+            os.chown(self._file.path, uid, gid)
+
+    def leave_file(self) -> None:
+        """Leave our Unix socket file to who goes on listening there."""
+        self._file = None
+
     def close(self) -> None:
         """Delete our Unix socket file, then close the sockets."""
         self.remove_file()
@@ -120,7 +129,8 @@ def open_listener(settings: ListenSettings, targets: Sequence[Target] | None = N
     if settings.uds is not None:
         sock, file = unix_socket.listen_at(settings.uds, settings.uds_mode, settings.backlog)
         return Listener([sock], file)
-    return Listener(_bind_all(resolve(settings) if targets is None else targets, settings.backlog))
+    targets = resolve(settings) if targets is None else targets
+    return Listener(_bind_all(targets, settings.backlog, settings.reuse_port))
 
 
 def check_free(settings: ListenSettings, targets: Sequence[Target]) -> None:
@@ -136,7 +146,7 @@ def check_free(settings: ListenSettings, targets: Sequence[Target]) -> None:
     elif settings.uds is not None:
         unix_socket.check_path(settings.uds)
     else:
-        _close(_bind_all(targets, None))
+        _close(_bind_all(targets, None, settings.reuse_port))
 
 
 def adopt(fd: int, backlog: int | None) -> socket.socket:
@@ -188,21 +198,21 @@ def _why_not_listening(sock: socket.socket) -> str:
     return "" if is_bound else "it is bound to no address"
 
 
-def _bind_all(targets: Iterable[Target], backlog: int | None) -> list[socket.socket]:
+def _bind_all(targets: Iterable[Target], backlog: int | None, is_shared: bool) -> list[socket.socket]:
     targets = list(targets)
     for _ in range(_SAME_PORT_TRIES - 1):
         try:
-            return _bind_once(targets, backlog)
+            return _bind_once(targets, backlog, is_shared)
         except _FreePortTaken:
             continue
-    return _bind_once(targets, backlog)
+    return _bind_once(targets, backlog, is_shared)
 
 
 class _FreePortTaken(StartupError):
     """The port that the kernel chose for the first address is taken at another one."""
 
 
-def _bind_once(targets: Sequence[Target], backlog: int | None) -> list[socket.socket]:
+def _bind_once(targets: Sequence[Target], backlog: int | None, is_shared: bool) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     missing: StartupError | None = None
     chosen_port = 0
@@ -212,7 +222,7 @@ def _bind_once(targets: Sequence[Target], backlog: int | None) -> list[socket.so
             if chosen_port:
                 address = (address[0], chosen_port, *address[2:])
             try:
-                sock = _bind(target.family, address, backlog)
+                sock = _bind(target.family, address, backlog, is_shared)
             except OSError as error:
                 failure = _failure(target.family, address, error)
                 if target.optional and error.errno in _NOT_HERE:
@@ -232,12 +242,14 @@ def _bind_once(targets: Sequence[Target], backlog: int | None) -> list[socket.so
     return sockets
 
 
-def _bind(family: int, address: tuple[Any, ...], backlog: int | None) -> socket.socket:
+def _bind(family: int, address: tuple[Any, ...], backlog: int | None, is_shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix" and sys.platform != "cygwin":
             # On Windows the same option would let two servers share a port.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:

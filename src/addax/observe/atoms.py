@@ -1,8 +1,8 @@
 """Templates of access lines: text with atoms such as ``%(h)s`` or ``%({user-agent}i)s``, compiled once.
 
-Used by ``config.formatters``. The atoms are gunicorn's, plus ``st`` and the names of the record's attributes. Their
-values are in the record's attributes; of a record that was not made by ``observe.access``, its five arguments tell what
-they can. What is not known is ``-``.
+Used by ``config.formatters``, and for Gunicorn's worker by ``_gunicorn_logs``. The atoms are gunicorn's, plus ``st``
+and the names of the record's attributes. Their values are in the record's attributes; of a record that was not made by
+``observe.access``, its five arguments tell what they can. What is not known is ``-``.
 """
 
 from __future__ import annotations
@@ -90,11 +90,19 @@ class Template:
                 "--access-format",
                 f"the % at character {match.start() + 1} begins no %(atom)s; write %% for a percent sign",
             )
-        self._getters.append(_find_getter(atom))
+        self._getters.append(find_getter(atom))
         return f"%{match['width']}s"
 
 
-def _find_getter(atom: str) -> Getter:
+def find_getter(atom: str) -> Getter:
+    """What tells an atom's value of an access record.
+
+    Args:
+        atom: what stands between the parentheses, such as ``h`` or ``{user-agent}i``.
+
+    Raises:
+        ConfigError: there is no such atom.
+    """
     getter = _ATOMS.get(atom)
     if getter is not None:
         return getter
@@ -142,6 +150,10 @@ def _client_host(record: LogRecord) -> str:
     return str(_args(record)[0]).rpartition(":")[0] or "-"
 
 
+def _client_port(record: LogRecord) -> str:
+    return str(_args(record)[0]).rpartition(":")[2] or "-"
+
+
 def _no_identity(record: LogRecord) -> str:
     return "-"
 
@@ -166,6 +178,10 @@ def _request_line(record: LogRecord) -> str:
 
 def _method(record: LogRecord) -> Any:
     return _args(record)[1]
+
+
+def _target(record: LogRecord) -> str:
+    return str(_args(record)[2])
 
 
 def _path(record: LogRecord) -> str:
@@ -289,6 +305,9 @@ _ATOMS.update(
     }
 )
 
+#: Atoms without braces.
+ATOM_NAMES = tuple(_ATOMS)
+
 # --- Atoms with a name in braces --------------------------------------------------------------------------------------
 
 _NO_HEADS = Heads()
@@ -296,8 +315,10 @@ _NO_HEADS = Heads()
 #: CGI names that ``%({name}e)s`` knows; every other name is one of the server's environment.
 _CGI_VARIABLES: dict[str, Getter] = {
     "REMOTE_ADDR": _client_host,
+    "REMOTE_PORT": _client_port,
     "REMOTE_USER": _user,
     "REQUEST_METHOD": _method,
+    "RAW_URI": _target,
     "PATH_INFO": _path,
     "QUERY_STRING": _query,
     "SERVER_PROTOCOL": _protocol,
@@ -329,7 +350,7 @@ def _variable_getter(name: str) -> Getter:
     upper = name.upper()
     if upper in _CGI_VARIABLES:
         return _CGI_VARIABLES[upper]
-    if upper.startswith("HTTP_"):
-        return _request_field_getter(upper[5:].replace("_", "-"))
+    if upper.startswith("HTTP_") or upper in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        return _request_field_getter(upper.removeprefix("HTTP_").replace("_", "-"))
     value = escape_text(os.environ.get(name, os.environ.get(upper, "-")))
     return lambda record: value

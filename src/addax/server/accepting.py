@@ -30,17 +30,26 @@ async def open_server(make_protocol: MakeProtocol, sock: socket.socket, backlog:
 
 
 async def close_servers(
-    servers: Sequence[asyncio.AbstractServer], sockets: Sequence[socket.socket], make_protocol: MakeProtocol
+    servers: Sequence[asyncio.AbstractServer],
+    sockets: Sequence[socket.socket],
+    make_protocol: MakeProtocol,
+    is_handover: bool = False,
 ) -> None:
     """Stop accepting, but first take every connection that the kernel has already accepted on our behalf.
 
     Such a client has sent its request and would get a reset. What arrives between the last ``accept`` and the close is
     lost, for there is no way to close only the entrance of a queue; that is microseconds.
+
+    Args:
+        servers: of the loop.
+        sockets: that they accept from.
+        make_protocol: as of ``open_server``.
+        is_handover: other processes accept from the same queues: what waits there is left to them.
     """
     # asyncio gives an accepted socket its transport one turn later, and drops it if the server was closed in between. A
     # timer's callback runs after the accepts of its turn, so what it wakes runs after their transports are made.
     await asyncio.sleep(_TIMER_TURN_S)
-    waiting = [connection for sock in sockets for connection in _accept_waiting(sock)]
+    waiting = [] if is_handover else [connection for sock in sockets for connection in _accept_waiting(sock)]
     for server in servers:
         server.close()
     loop = asyncio.get_running_loop()

@@ -66,7 +66,7 @@ class Drain:
         self._state.on_quiet = self._stop.wake
         try:
             for connection in list(self._state.connections):
-                connection.start_draining()
+                connection.start_draining(self._stop.rest_s)
             await self._wait_gracefully()
             if not self._is_over():
                 await self._cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import math
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,22 @@ class EmbeddableServer:
     @force_exit.setter
     def force_exit(self, value: bool) -> None:
         self._stop.is_forced = value
+        self._stop.wake()
+
+    def hand_over(self, rest_s: float | None = None) -> None:
+        """Stop gracefully while other processes accept from the same sockets: what nobody has accepted is theirs.
+
+        Args:
+            rest_s: how long an idle connection must have been idle before it is closed, in seconds. None: as long as
+                between any two requests, for nobody is in a hurry, and who closes may cross a request.
+        """
+        self._stop.is_handover = True
+        self._stop.rest_s = math.inf if rest_s is None else rest_s
+        self.should_exit = True
+
+    def hurry(self) -> None:
+        """Stop, and give what is in progress a second; a start in progress is given up."""
+        self._stop.is_asked = self._stop.is_urgent = True
         self._stop.wake()
 
     # ---- waiting

@@ -15,7 +15,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -23,11 +23,15 @@ from addax.asgi.lifespan import Lifespan
 from addax.asgi.state import ServerState, ShutdownNotice
 from addax.core.errors import StartupError
 from addax.core.settings import Settings
+from addax.loops import running
 from addax.net import listen
 from addax.net.listen import Listener
-from addax.server import accepting, banner, build, run_loop, signals
+from addax.server import accepting, banner, build, signals
+from addax.server.balancing import Balance
 from addax.server.drain import Drain
 from addax.server.embedding import EmbeddableServer
+from addax.server.hooking import WorkerHooks
+from addax.server.recycling import Limits
 from addax.server.stopping import outlast_cancellation
 
 if TYPE_CHECKING:
@@ -60,6 +64,13 @@ class Server(EmbeddableServer):
         self.lifespan: Lifespan | None = None
         #: The loop's servers, one for each address.
         self.servers: list[asyncio.AbstractServer] = []
+        #: Called in place of a stop when the process has served enough, with the reason, perhaps several times.
+        self.on_limit: Callable[[str], None] | None = None
+        #: Spreads connections over processes that accept from the same sockets; set by ``worker``.
+        self.make_balance: Callable[[], Balance] | None = None
+        #: The user's, in this process; set by who makes the server for ``addax.run``.
+        self.hooks: WorkerHooks | None = None
+        self._limits: Limits | None = None
         #: When ``callback_notify`` was last called, in seconds since the epoch.
         self.last_notified = 0.0
         self._handles_signals = handle_signals
@@ -90,7 +101,7 @@ class Server(EmbeddableServer):
             KeyboardInterrupt: after a graceful stop by SIGINT.
         """
         loop_factory = self.config.get_loop_factory()
-        run_loop.run(self.serve(sockets=sockets), loop_factory)
+        running.run(self.serve(sockets=sockets), loop_factory)
 
     async def serve(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Serve in the running event loop; otherwise as ``run``.
@@ -122,6 +133,8 @@ class Server(EmbeddableServer):
         try:
             await self.startup(sockets=sockets)
             self._note_started()
+            if self.hooks is not None and self.started:
+                self.hooks.ready(self.addresses)
             if not self.should_exit:
                 await self.main_loop()
         except GeneratorExit:
@@ -159,10 +172,22 @@ class Server(EmbeddableServer):
                 await self.lifespan.shutdown()
             if self._assembly is not None:
                 self._assembly.close()
+            if self.hooks is not None:
+                await self.hooks.exit()
         if self.started:
             logger.info("Finished server process [%d]", os.getpid(), extra={"color_message": _PROCESS % "Finished"})
 
     # ---- start
+
+    def bind(self) -> Listener:
+        """Bind and listen now, and not after the application's startup: for who gives up rights in between.
+
+        Raises:
+            StartupError: the address cannot be had; it was logged.
+        """
+        with _logged():
+            self._listener = listen.open_listener(self.config.settings().listen)
+        return self._listener
 
     async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Start the application, then listen. If a stop is asked for meanwhile, do not listen any more.
@@ -174,7 +199,7 @@ class Server(EmbeddableServer):
             StartupError: the application refused to start, or the address cannot be had; it was logged.
         """
         targets: list[listen.Target] = []
-        if sockets is None:
+        if sockets is None and self._listener is None:
             with _logged():
                 targets = await self._resolve()
                 # Before an application is started, perhaps for minutes, that could not be served anyway.
@@ -182,10 +207,11 @@ class Server(EmbeddableServer):
         await self._start_application()
         if self.should_exit:
             return
-        with _logged():
-            self._listener = (
-                listen.open_listener(self._settings.listen, targets) if sockets is None else Listener(sockets)
-            )
+        if sockets is not None:
+            self._listener = Listener(sockets)
+        elif self._listener is None:
+            with _logged():
+                self._listener = listen.open_listener(self._settings.listen, targets)
         await self._open_servers(self._listener)
         if sockets is None:
             scheme = "https" if self.config.is_ssl else "http"
@@ -235,23 +261,26 @@ class Server(EmbeddableServer):
             self.lifespan.state,
             asyncio.get_running_loop(),
         )
+        open_server = accepting.open_server if self.make_balance is None else self.make_balance().open_server
         self.servers = []
         for sock in listener.sockets:
-            self.servers.append(
-                await accepting.open_server(self._assembly.make_protocol, sock, self._settings.listen.backlog)
-            )
+            self.servers.append(await open_server(self._assembly.make_protocol, sock, self._settings.listen.backlog))
 
     # ---- serve
 
     async def main_loop(self) -> None:
         """Return when the server is to stop."""
-        self.server_state.requests_limit = self.limit_max_requests
-        self.server_state.on_limit = self._stop.wake
-        if self._wants_ticks():
-            await self._tick()
-        else:
-            while not self._is_exit_due():
-                await self._stop.wait()
+        limits = Limits(self._settings.worker, self.limit_max_requests, self.server_state, self._stop.wake)
+        self._limits = limits
+        limits.start(asyncio.get_running_loop())
+        try:
+            if self._wants_ticks():
+                await self._tick()
+            else:
+                while not self._is_exit_due():
+                    await self._stop.wait()
+        finally:
+            limits.stop()
 
     def _wants_ticks(self) -> bool:
         own = getattr(self.on_tick, "__func__", None)
@@ -284,10 +313,13 @@ class Server(EmbeddableServer):
     def _is_exit_due(self) -> bool:
         if self.should_exit:
             return True
-        limit = self.limit_max_requests
-        if limit is None or self.server_state.total_requests < limit:
+        reason = None if self._limits is None else self._limits.reached()
+        if reason is None:
             return False
-        logger.info("Maximum request limit of %d exceeded. Terminating process.", limit)
+        if self.on_limit is not None:
+            self.on_limit(reason)
+            return False
+        logger.info("%s. Terminating process.", reason)
         return True
 
     # ---- stop
@@ -316,7 +348,9 @@ class Server(EmbeddableServer):
         listener, assembly = self._listener, self._assembly
         if listener is not None and assembly is not None:
             listener.remove_file()
-            await accepting.close_servers(self.servers, listener.sockets, assembly.make_protocol)
+            await accepting.close_servers(
+                self.servers, listener.sockets, assembly.make_protocol, self._stop.is_handover
+            )
 
     def _flush_access_log(self) -> None:
         # What the server says next is to stand below the requests that were answered before.
