@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from addax.config.config import STARTUP_FAILURE, Config
 from addax.config.process_title import set_title, title
 from addax.core.errors import ConfigError, StartupError
+from addax.net import listen
+from addax.net.listen import Listener
 from addax.server.banner import log_running
 from addax.server.boot import Boot
 from addax.server.hooking import WorkerHooks
@@ -37,7 +39,7 @@ _DONE_ALREADY: dict[str, Any] = {
     "app_dir": None,
     "env_file": None,
     "workers": 1,
-    "supervise": None,
+    "supervise": False,
     "reload": False,
     "reload_dirs": None,
     "reload_includes": None,
@@ -100,11 +102,14 @@ def _serve_alone(config: Config) -> None:
     if hooks is not None:
         hooks.host_startup()
         hooks.start()
-    server = Server(config)
-    server.hooks = hooks
-    _become_other_user(config, server)
+    listener = _become_other_user(config)
     # Outside of the event loop, so that a module may run one of its own while it is imported.
     config.load_app()
+    server = Server(config)
+    if hooks is not None:
+        server.hooks = hooks
+    if listener is not None:
+        server.listen_on(listener)
     pid_file = PidFile(os.fspath(config.pid_file)) if config.pid_file is not None else None
     if pid_file is not None:
         pid_file.write()
@@ -120,15 +125,19 @@ def _serve_alone(config: Config) -> None:
         sys.exit(STARTUP_FAILURE)
 
 
-def _become_other_user(config: Config, server: Server) -> None:
+def _become_other_user(config: Config) -> Listener | None:
+    """Bind, while that is allowed, and give the rights up; None if nobody has asked for it."""
     if config.user is None and config.group is None:
-        return
+        return None
     from addax.supervise import privileges
 
     identity = privileges.resolve(config.user, config.group)
-    if identity is not None:
-        server.bind().chown(identity.uid, identity.gid)
-        privileges.drop(identity)
+    if identity is None:
+        return None
+    listener = listen.open_listener(config.settings().listen)
+    listener.chown(identity.uid, identity.gid)
+    privileges.drop(identity)
+    return listener
 
 
 # ---- several

@@ -234,8 +234,38 @@ def test_fastapi_run_serves_with_addax(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGTERM
 
 
-def test_fastapi_dev_says_that_reload_is_not_available_yet(tmp_path: Path) -> None:
+def test_fastapi_dev_reloads_with_addax(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(FASTAPI_APP)
-    done = run("fastapi", "dev", "main.py", "--port", "0", folder=tmp_path, COLUMNS="200")
-    assert done.returncode != 0
-    assert f"not available in addax {addax.__version__} yet" in done.stdout + done.stderr
+    command = ["fastapi", "dev", "main.py", "--host", "127.0.0.1", "--port", "0"]
+    with served(*command, folder=tmp_path, COLUMNS="200", PYTHONDONTWRITEBYTECODE="1") as (process, lines, url):
+        assert get(f"{url}/items/7") == ("addax", '{"item":7}')
+        (tmp_path / "main.py").write_text(FASTAPI_APP.replace('{"item"', '{"changed"'))
+        until_line(process, lines, "Finished server process")
+        assert get(f"{url}/items/7") == ("addax", '{"changed":7}')
+    assert any("detected changes in 'main.py'. Reloading..." in line for line in lines)
+    assert process.returncode == 0
+
+
+def test_supervisors_of_uvicorn_are_ours(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "program.py").write_text(
+        "import uvicorn\n"
+        "from uvicorn.supervisors import Multiprocess\n"
+        "if __name__ == '__main__':\n"
+        "    config = uvicorn.Config('app:app', port=0, workers=2)\n"
+        "    Multiprocess(config, target=uvicorn.Server(config).run, sockets=[config.bind_socket()]).run()\n"
+    )
+    with served("python", "program.py", folder=tmp_path) as (process, lines, url):
+        assert get(url) == ("addax", "hello")
+        until_line(process, lines, "Application startup complete.", 2)
+    assert process.returncode == 0
+    assert any(line.endswith(f"Started parent process [{process.pid}]") for line in lines)
+
+
+def until_line(process: subprocess.Popen[str], lines: list[str], text: str, count: int = 1) -> None:
+    """Read on until a line was there so often; ``served`` has a bound."""
+    assert process.stdout is not None
+    while sum(text in line for line in lines) < count:
+        line = process.stdout.readline()
+        assert line, lines
+        lines.append(line.rstrip())

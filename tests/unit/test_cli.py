@@ -87,7 +87,9 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         "--timeout-worker-healthcheck 8 --header A:b --header C:d --factory --reset-contextvars --app-dir . "
         "--reload-dir . --reload-include *.x --reload-exclude *.y --reload-delay 9 --workers 1 "
         "--ws-max-frame-size 12 --ws-handshake-timeout 3 --ws-close-timeout 4 --ws-max-lifetime 5 "
-        "--ws-allowed-origin https://a.test --ws-allowed-origin https://*.b.test --limit-max-requests-ws"
+        "--ws-allowed-origin https://a.test --ws-allowed-origin https://*.b.test --limit-max-requests-ws "
+        "--supervise --preload --limit-max-memory 1g --limit-worker-lifetime 60 --timeout-worker-startup 9 "
+        "--timeout-worker-stall 2 --hooks deploy.hooks --pid-file p --process-title t --user u --group g"
     )
     result = call(*line.split())
     assert result.exit_code == 0, result.output
@@ -98,7 +100,7 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         if option.in_cli and (getattr(config, option.name) or None) == (option.default or None)
     }
     assert untouched == {
-        *("fd", "reload", "http2", "h11_max_incomplete_event_size", "forwarded_fields"),
+        *("fd", "reload", "reuse_port", "http2", "h11_max_incomplete_event_size", "forwarded_fields"),
         *(option.name for option in OPTIONS if option.name.startswith("ssl_") and option.in_cli),
     }
     assert config.headers == [("A", "b"), ("C", "d")]
@@ -144,7 +146,6 @@ def test_flag_on_the_command_line_goes_before_the_environment(served: list[Confi
         (["--uds", "x", "--fd", "3"], {}, "--uds: cannot be used together with --fd"),
         (["--http2"], {}, "--http2: not available in addax 0.1.0 yet"),
         ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: 0 is not in the range 1 or more"),
-        (["--workers", "2", "--no-supervise"], {}, "--supervise: several processes (--workers) need a supervisor"),
         (["--preload", "--reload"], {}, "--preload: cannot be used together with --reload"),
         (["--reuse-port", "--uds", "x"], {}, "--reuse-port: is for TCP, not for --uds"),
         (["--header", "X"], {}, "--header: 'X' has no colon: write Name:Value"),

@@ -12,7 +12,6 @@ import os
 import re
 import runpy
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -447,22 +446,11 @@ def test_supervisor_takes_only_what_can_be_made_anew_in_another_process(module: 
     assert made.config is config
 
 
-@pytest.mark.parametrize("use", [lambda worker: worker(), lambda worker: worker.setup()])
-def test_worker_when_used_says_that_it_is_not_available_yet(use: Callable[[Any], None]) -> None:
+def test_worker_classes_have_uvicorns_names_too() -> None:
     from addax.compat.workers import UvicornH11Worker, UvicornWorker
     from addax.workers import AddaxH11Worker, AddaxWorker
 
     assert (UvicornWorker, UvicornH11Worker) == (AddaxWorker, AddaxH11Worker)
-    expected = f"--worker-class addax.workers.AddaxWorker: not available in addax {addax.__version__} yet"
-    with pytest.raises(ConfigError, match=re.escape(expected)) as caught:
-        use(AddaxWorker)
-    # What gunicorn shows in one line.
-    assert isinstance(caught.value, RuntimeError)
-
-
-def test_worker_module_does_not_import_gunicorn() -> None:
-    code = "import addax.workers, sys; sys.exit('gunicorn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 # --- modules under uvicorn's paths ------------------------------------------------------------------------------------

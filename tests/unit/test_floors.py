@@ -31,7 +31,18 @@ FLOORS = {
 }
 EDGE = 5
 SIBLINGS = ("server", "supervise")
-THIRD_PARTY = ("httptools", "h11", "uvloop", "click", "watchfiles", "a2wsgi", "dotenv", "yaml", "wsproto")
+THIRD_PARTY = (
+    "httptools",
+    "h11",
+    "uvloop",
+    "click",
+    "watchfiles",
+    "a2wsgi",
+    "dotenv",
+    "yaml",
+    "wsproto",
+    "setproctitle",
+)
 NOT_IN_CORE = ("asyncio", "ssl", "click", "logging.config")
 
 

@@ -151,11 +151,11 @@ def test_open_listener_with_port_0_looks_for_a_port_that_is_free_everywhere(
     fake_names(monkeypatch, "127.0.0.1", "127.0.0.2")
     real, refused = listen._bind, []
 
-    def taken_twice(family: int, address: tuple[Any, ...], backlog: int | None) -> socket.socket:
+    def taken_twice(family: int, address: tuple[Any, ...], *rest: Any) -> socket.socket:
         if address[0] == "127.0.0.2" and len(refused) < 2:
             refused.append(address[1])
             raise OSError(errno.EADDRINUSE, "Address already in use")
-        return real(family, address, backlog)
+        return real(family, address, *rest)
 
     monkeypatch.setattr(listen, "_bind", taken_twice)
     (_, port), (_, same_port) = open_on(opened, host="several.test", port=0).addresses
@@ -167,11 +167,11 @@ def test_open_listener_with_port_0_gives_up_after_a_while(monkeypatch: pytest.Mo
     fake_names(monkeypatch, "127.0.0.1", "127.0.0.2")
     real, tries = listen._bind, []
 
-    def taken(family: int, address: tuple[Any, ...], backlog: int | None) -> socket.socket:
+    def taken(family: int, address: tuple[Any, ...], *rest: Any) -> socket.socket:
         if address[0] == "127.0.0.2":
             tries.append(address)
             raise OSError(errno.EADDRINUSE, "Address already in use")
-        return real(family, address, backlog)
+        return real(family, address, *rest)
 
     monkeypatch.setattr(listen, "_bind", taken)
     with pytest.raises(StartupError, match=r"\('127\.0\.0\.2', \d+\): address already in use"):
@@ -238,7 +238,7 @@ def test_open_listener_on_a_port_of_another_process_names_it(start_holder: Any, 
 
 
 def test_open_listener_on_a_privileged_port_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(family: int, address: tuple[Any, ...], backlog: int | None) -> socket.socket:
+    def refuse(family: int, address: tuple[Any, ...], *rest: Any) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(listen, "_bind", refuse)

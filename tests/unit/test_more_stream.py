@@ -101,7 +101,7 @@ class FakeConnection:
     def deadline_reached(self) -> None:
         self.calls.append("deadline_reached")
 
-    def start_draining(self) -> None:
+    def start_draining(self, rest_s: float | None = None) -> None:
         self.calls.append("start_draining")
 
     def notify_disconnect(self) -> None:

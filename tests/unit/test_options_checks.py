@@ -23,7 +23,6 @@ from addax.core.errors import ConfigError
     ("values", "message"),
     [
         ({"uds": "x", "fd": 3}, "--uds: cannot be used together with --fd"),
-        ({"fd": 0, "reload": True}, "--fd: cannot be used together with --reload"),
         ({"uds_mode": "660"}, "--uds-mode: has no effect without --uds"),
         (
             {"h11_max_incomplete_event_size": 1, "limit_head_size": 2},
@@ -37,6 +36,9 @@ from addax.core.errors import ConfigError
             {"forwarded_fields": ["host"], "proxy_headers": False},
             "--forwarded-field: has no effect when --proxy-headers is switched off",
         ),
+        ({"preload": True, "reload": True}, "--preload: cannot be used together with --reload"),
+        ({"reuse_port": True, "uds": "x"}, "--reuse-port: is for TCP, not for --uds"),
+        ({"reuse_port": True, "fd": 3}, "--reuse-port: cannot be used together with --fd"),
     ],
 )
 def test_contradiction_names_both_options(values: dict[str, Any], message: str) -> None:
@@ -46,7 +48,7 @@ def test_contradiction_names_both_options(values: dict[str, Any], message: str) 
 
 
 def test_every_contradiction_is_tested_above() -> None:
-    assert len(CONTRADICTIONS) == 6
+    assert len(CONTRADICTIONS) == 8
 
 
 def test_values_that_go_together_pass() -> None:

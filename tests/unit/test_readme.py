@@ -15,7 +15,6 @@ import pytest
 from addax.config.checks import check
 from addax.config.options import BY_NAME, ENV_PREFIX, OPTIONS
 from addax.core.errors import ConfigError
-from addax.workers import AddaxWorker
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
@@ -142,9 +141,6 @@ def test_what_is_said_to_be_coming_is_refused_with_the_words_that_are_quoted() -
         with pytest.raises(ConfigError) as error:
             check({name: value}, lambda option: BY_NAME[option].flag)
         assert f"`{error.value}`" in text
-    with pytest.raises(ConfigError) as error:
-        AddaxWorker.setup()
-    assert f"`{error.value}`" in text
 
 
 def test_defaults_quoted_in_migration_are_those_of_the_table() -> None:

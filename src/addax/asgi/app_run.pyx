@@ -138,6 +138,11 @@ cdef class AppRun:
             self._broken_off()
 
     @property
+    def cycle(self):
+        """Of the request; None after the end."""
+        return self._cycle
+
+    @property
     def cr_await(self):
         """What is waited for: the application's coroutine."""
         return self._inner
@@ -200,6 +205,8 @@ cdef class AppRun:
         self._inner = None
         cycle.is_returned = True
         state.active_requests -= 1
+        if state.board is not None:
+            state.board.end(cycle.slot)
         if cycle.task is not None:
             state.tasks.discard(cycle.task)
         if state.on_quiet is not None and state.active_requests == 0:

@@ -24,6 +24,7 @@ cdef class HttpCycle:
     cdef int _client
     cdef list _waiters
     cdef public bint is_returned
+    cdef public int slot
     cdef public object task
 
     cpdef body_arrived(self, bytes chunk)

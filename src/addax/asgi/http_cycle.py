@@ -67,6 +67,7 @@ class HttpCycle:
         "is_returned",
         "phase",
         "scope",
+        "slot",
         "task",
     )
 
@@ -90,6 +91,8 @@ class HttpCycle:
         self._waiters: list[asyncio.Future[None]] | None = None
         #: The application was called, and has returned or raised.
         self.is_returned = False
+        #: Of the worker's board, where this request is written down; -1: nowhere.
+        self.slot = -1
         #: The task that runs the application, once it has had to wait.
         self.task: asyncio.Task[None] | None = None
 

@@ -72,10 +72,25 @@ def _note_end(cycle: HttpCycle | WebSocketCycle, state: ServerState) -> None:
     """The application has returned, in whatever way."""
     cycle.is_returned = True
     state.active_requests -= 1
+    if state.board is not None:
+        state.board.end(cycle.slot)
     if cycle.task is not None:
         state.tasks.discard(cycle.task)
     if state.on_quiet is not None and state.active_requests == 0:
         state.on_quiet()
+
+
+def cycle_of(task: asyncio.Task[Any]) -> HttpCycle | WebSocketCycle | None:
+    """The cycle whose application a task runs; None if it runs something else, or has ended."""
+    coroutine: Any = task.get_coro()
+    if isinstance(run_http, type) and isinstance(coroutine, run_http):
+        cycle: HttpCycle | None = coroutine.cycle  # type: ignore[attr-defined]
+        return cycle
+    frame = getattr(coroutine, "cr_frame", None)
+    if frame is None or frame.f_code not in (_run_http.__code__, run_websocket.__code__):
+        return None
+    found: HttpCycle | WebSocketCycle | None = frame.f_locals.get("cycle")
+    return found
 
 
 StartHttp: TypeAlias = Callable[[ASGIApp, HttpCycle, ResponseSink, ServerState, dict[str, Any]], "asyncio.Task[None]"]

@@ -1,3 +1,6 @@
+from addax.core.board cimport Board
+
+
 cdef class WebSocketCounters:
     cdef public Py_ssize_t open
     cdef public Py_ssize_t total
@@ -16,6 +19,7 @@ cdef class ServerState:
     cdef public list default_headers
     cdef public object shutdown
     cdef public WebSocketCounters websockets
+    cdef public Board board
     cdef public object on_quiet
     cdef public object requests_limit
     cdef public object on_limit

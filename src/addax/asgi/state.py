@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from addax.core.board import Board
+
 
 class ShutdownNotice:
     """Tells an application that the server is stopping: ``scope["extensions"]["addax.shutdown"]``.
@@ -66,6 +68,8 @@ class ServerState:
         self.default_headers: list[tuple[bytes, bytes]] = []
         self.shutdown: ShutdownNotice = ShutdownNotice()
         self.websockets: WebSocketCounters = WebSocketCounters()
+        #: Where the requests in progress are written down for a supervisor; None: nobody asks.
+        self.board: Board | None = None
         #: Called when the last connection or the last request in progress has gone; set by a server that stops.
         self.on_quiet: Callable[[], None] | None = None
         #: When ``total_requests`` reaches this, ``on_limit`` is called, once (``--limit-max-requests``).

@@ -27,6 +27,7 @@ cdef class WebSocketCycle(Receiver):
     cdef tuple _close
     cdef public int shutdown_code
     cdef public bint is_returned
+    cdef public int slot
     cdef public object task
 
     cpdef message_arrived(self, dict message, Py_ssize_t size)

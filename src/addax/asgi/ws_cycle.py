@@ -65,6 +65,7 @@ class WebSocketCycle(Receiver):
         "queued_bytes",
         "scope",
         "shutdown_code",
+        "slot",
         "task",
     )
 
@@ -89,6 +90,8 @@ class WebSocketCycle(Receiver):
         self.shutdown_code = _SERVICE_RESTART
         #: The application was called, and has returned or raised.
         self.is_returned = False
+        #: Of the worker's board, where it is written down; -1: nowhere.
+        self.slot = -1
         #: The task that runs the application, once it has had to wait.
         self.task: Any = None
 

@@ -47,7 +47,6 @@ class Contradiction:
 
 CONTRADICTIONS: tuple[Contradiction, ...] = (
     Contradiction("uds", lambda v: v["uds"] is not None and v["fd"] is not None, "cannot be used together with {fd}"),
-    Contradiction("fd", lambda v: v["fd"] is not None and v["reload"], "cannot be used together with {reload}"),
     Contradiction("uds_mode", lambda v: v["uds_mode"] is not None and v["uds"] is None, "has no effect without {uds}"),
     Contradiction(
         "h11_max_incomplete_event_size",
@@ -56,11 +55,6 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
             and v["limit_head_size"] not in (BY_NAME["limit_head_size"].default, v["h11_max_incomplete_event_size"])
         ),
         "is another name of {limit_head_size}, and the two differ",
-    ),
-    Contradiction(
-        "supervise",
-        lambda v: v["supervise"] is False and (v["workers"] or 1) > 1,
-        "several processes ({workers}) need a supervisor",
     ),
     Contradiction("preload", lambda v: v["preload"] and v["reload"], "cannot be used together with {reload}"),
     Contradiction("reuse_port", lambda v: v["reuse_port"] and v["uds"] is not None, "is for TCP, not for {uds}"),

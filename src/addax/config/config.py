@@ -156,7 +156,7 @@ class Config:
     ws_max_lifetime: float | None = None
     ws_allowed_origins: Sequence[str] | str | None = None
     limit_max_requests_ws: bool = False
-    supervise: bool | None = None
+    supervise: bool = False
     preload: bool = False
     reuse_port: bool = False
     limit_max_memory: int | str | None = None
@@ -221,7 +221,7 @@ class Config:
     def use_subprocess(self) -> bool:
         """Whether another process than this one serves."""
         assert not isinstance(self.workers, str)  # made a number by ``check``
-        return self.reload or bool(self.supervise) or (self.workers or 1) > 1
+        return self.reload or self.supervise or (self.workers or 1) > 1
 
     @property
     def should_reload(self) -> bool:

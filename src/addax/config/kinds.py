@@ -108,7 +108,7 @@ class WorkerCount(Whole):
             # For who asks, and not at each start.
             from addax.config.capacity import find_capacity
 
-            return int(find_capacity().count)
+            return find_capacity().count
         return super().read(value)
 
 

@@ -1,7 +1,7 @@
 """What a supervisor and its workers say to each other, over a pair of connected sockets.
 
-One JSON object a line, with its kind under ``kind``. Both sides use this module (``server.worker``, ``supervise.child``,
-and the fork server between them), so the words stand here, in one place.
+One JSON object a line, with its kind under ``kind``. Both sides use this module (``server.worker``,
+``supervise.child``, and the fork server between them), so the words stand here, in one place.
 
 =============  ===========================================================================================
 kind           meaning

@@ -33,7 +33,8 @@ class LoadTable:
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, TABLE_BYTES)
-        # The first number is the highest worker that was noted; the others are counts plus one, or 0: it accepts nothing.
+        # The first number is the highest worker that was noted; the others are counts plus one, or 0: it accepts
+        # nothing.
         self._counts = memoryview(self._memory).cast("I")
 
     def note(self, number: int, count: int) -> None:

@@ -11,7 +11,10 @@ line for the type checker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from addax.core.report import InProgress
 
 
 class Peer:
@@ -127,11 +130,19 @@ class Connection(Protocol):
     def deadline_reached(self) -> None:
         """The time given to ``set_deadline`` has come."""
 
-    def start_draining(self) -> None:
-        """The worker stops: finish what is in progress, take nothing new."""
+    def start_draining(self, rest_s: float | None = None) -> None:
+        """The worker stops: finish what is in progress, take nothing new.
+
+        Args:
+            rest_s: how long an idle connection must have been idle before it is closed, in seconds; None: as the
+                protocol finds right.
+        """
 
     def notify_disconnect(self) -> None:
         """The worker will not wait much longer: tell the application of the request in progress."""
+
+    def in_progress(self) -> InProgress | None:
+        """The request whose application runs now. Asked by a thread that looks what holds the event loop."""
 
     def lost(self, error: Exception | None) -> None:
         """The last call, once: the transport is gone."""

@@ -5,6 +5,7 @@ from addax.asgi.http_cycle cimport HttpCycle
 from addax.asgi.service cimport Service
 from addax.asgi.state cimport ServerState
 from addax.asgi.ws_cycle cimport WebSocketCycle
+from addax.core.board cimport Board
 from addax.core.headers cimport read_request_head
 from addax.core.target cimport parse_target
 from addax.http1.machine cimport Machine
@@ -46,7 +47,7 @@ cdef class Http1Connection(ResponseWriter):
     @cython.locals(machine=Machine)
     cpdef deadline_reached(self)
     @cython.locals(rest_until=double)
-    cpdef start_draining(self)
+    cpdef start_draining(self, object rest_s=*)
     cpdef notify_disconnect(self)
     cpdef lost(self, object error)
     @cython.locals(head=tuple, body_length="long long", flags=int, has_body=bint, service=Service, scope=dict,
@@ -67,7 +68,7 @@ cdef class Http1Connection(ResponseWriter):
     cdef _watch_request(self)
     @cython.locals(machine=Machine)
     cdef _watch_silence(self)
-    @cython.locals(service=Service, cycle=HttpCycle, shared=ServerState)
+    @cython.locals(service=Service, cycle=HttpCycle, shared=ServerState, board=Board, started_at=double)
     cdef _start(self)
     cdef _give_handshake_up(self)
     @cython.locals(service=Service, cycle=WebSocketCycle)

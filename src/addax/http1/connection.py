@@ -16,6 +16,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
+from addax.asgi.diagnosis import cycle_started_at
 from addax.asgi.exchange import HttpExchange
 from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.phases import ENDED
@@ -27,6 +28,7 @@ from addax.core.clock import NEVER
 from addax.core.errors import ClientDisconnected, RemoteProtocolError
 from addax.core.fields import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, WEBSOCKET
 from addax.core.headers import RequestHead, read_request_head
+from addax.core.report import InProgress
 from addax.core.settings import Http1Settings
 from addax.core.status import STATUS_LINES
 from addax.core.target import Target, parse_target
@@ -210,12 +212,17 @@ class Http1Connection(ResponseWriter):
         elif machine.is_idle():
             self._close()
 
-    def start_draining(self) -> None:
-        """Finish the exchange in progress, take nothing new."""
+    def start_draining(self, rest_s: float | None = None) -> None:
+        """Finish the exchange in progress, take nothing new.
+
+        Args:
+            rest_s: how long an idle connection must have been idle before it is closed, in seconds, and never longer
+                than it would be kept anyway; None: ``DRAIN_REST_S``.
+        """
         # An answer whose head is on the wire already has promised to keep the connection: the client may have its next
         # request on the way. So the one that says "close" is the next one, if it comes soon.
         self._is_draining = True
-        self._idle_timeout_s = min(DRAIN_REST_S, self._idle_timeout_s)
+        self._idle_timeout_s = min(DRAIN_REST_S if rest_s is None else rest_s, self._idle_timeout_s)
         if not self._machine.is_idle() or self._parser.is_inside_message:
             return
         # A client that used the connection a moment ago may have its next request on the way, which a close would lose.
@@ -229,6 +236,21 @@ class Http1Connection(ResponseWriter):
         """Tell the application of the request in progress that the server stops, by ``http.disconnect``."""
         if self._cycle is not None:
             self._cycle.notify()
+
+    def in_progress(self) -> InProgress | None:
+        """The request whose application runs now, though its response may have ended."""
+        cycle = self._cycle
+        if cycle is None or self._is_app_due or cycle.is_returned:
+            return None
+        task = cycle.task
+        if task is not None and task.done():
+            # It has refused a WebSocket.
+            return None
+        if self._opening is None:
+            kind, started_at = "http", cycle_started_at(cycle, self._service.state)
+        else:
+            kind, started_at = "websocket", self._opened_at
+        return InProgress(kind, self._method, self._target_parts[0], cycle.scope.get("client"), started_at, task)
 
     def lost(self, error: Exception | None) -> None:
         """The last call, once: the transport is gone."""
@@ -434,6 +456,10 @@ class Http1Connection(ResponseWriter):
         if self._opening is not None:
             self._start_websocket(cycle)
             return
+        board = shared.board
+        if board is not None:
+            started_at = 0.0 if cycle.exchange is None else cycle.exchange.started_at
+            cycle.slot = board.begin(self._method, self._target, started_at)
         if service.starts_at_once:
             # An application that never has to wait has answered when this returns: a third of the cost of a call
             # (measured).
@@ -452,13 +478,15 @@ class Http1Connection(ResponseWriter):
         """Call the application for a WebSocket: once for all of its life, so it need not be quick."""
         service = self._service
         cycle = WebSocketCycle(handshake, self)
+        if service.state.board is not None:
+            cycle.slot = service.state.board.begin_websocket(self._target, self._opened_at)
         coroutine = run_websocket(service.app, cycle, service.state)
         if service.starts_at_once:
             task = _EagerTask(coroutine, loop=service.loop, eager_start=True)
         else:
             task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
         if not cycle.is_returned:
-            cycle.task = task
+            cycle.task = handshake.task = task
             service.state.tasks.add(task)
 
     def _give_handshake_up(self) -> None:

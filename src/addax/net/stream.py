@@ -17,6 +17,7 @@ from addax.asgi.service import Service
 from addax.core import clock
 from addax.core.clock import NEVER
 from addax.core.errors import LocalProtocolError
+from addax.core.report import InProgress
 from addax.core.wire import Connection, Host, Peer, write_nothing
 from addax.http1.connection import Http1Connection
 from addax.http1.encode import DefaultFields
@@ -228,10 +229,10 @@ class Stream(Host):
         else:
             self._transport.abort()
 
-    def start_draining(self) -> None:
-        """The worker stops: finish what is in progress, then close."""
+    def start_draining(self, rest_s: float | None = None) -> None:
+        """The worker stops: finish what is in progress, then close; see ``Http1Connection.start_draining``."""
         if not self._is_closing:
-            self._connection.start_draining()
+            self._connection.start_draining(rest_s)
         elif self._linger_until:
             self._linger_until = clock.now() + LINGER_DRAIN_S
             self._wheel.put(self, self._linger_until)
@@ -240,6 +241,10 @@ class Stream(Host):
         """The worker will not wait much longer: tell the request in progress."""
         if not self._is_closing:
             self._connection.notify_disconnect()
+
+    def in_progress(self) -> InProgress | None:
+        """The request whose application runs now."""
+        return self._connection.in_progress()
 
     def _stop_writing(self) -> None:
         self._is_closing = True

@@ -2,12 +2,13 @@
 
 The kernel wakes all of them for a new connection, and who is first takes it: on an idle machine that is mostly the same
 few. For short connections that does not matter, for WebSockets and kept-alive ones it lasts. So each worker notes in a
-table how many it has (``core.load_table``), and one that has clearly more than another looks away for a moment. If nobody
-took what it left, because the others are busy, it does not look away again for a while: no connection waits long.
+table how many it has (``core.load_table``), and one that has clearly more than another looks away for a moment. If
+nobody took what it left, because the others are busy, it does not look away again for a while: no connection waits
+long.
 
-How a worker looks away depends on the loop. uvloop accepts by itself, as long as it has a server: the server is closed and
-opened anew. asyncio's own loop accepts many at once in tasks, of which a close would lose some: there accepting is done
-here, one connection at a time, which costs less, too.
+How a worker looks away depends on the loop. uvloop accepts by itself, as long as it has a server: the server is closed
+and opened anew. asyncio's own loop accepts many at once in tasks, of which a close would lose some: there accepting is
+done here, one connection at a time, which costs less, too.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         link = Link(sock)
         sys.exit(fail(link, error))
     _warn_of_threads()
-    # What is alive now lives as long as the process: the collector need not look at it again, and by looking at it would
-    # make every worker a copy of its own.
+    # What is alive now lives as long as the process: the collector need not look at it again, and by looking at it
+    # would make every worker a copy of its own.
     gc.collect()
     gc.freeze()
     worker_place = ForkServer(sock).run()

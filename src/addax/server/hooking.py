@@ -1,4 +1,4 @@
-"""The user's hooks in one serving process. Called by ``server.Server``; made by ``server.worker`` and ``addax._run``."""
+"""The user's hooks in one serving process: called by ``server.Server``, made by ``server.worker`` and the edge."""
 
 from __future__ import annotations
 

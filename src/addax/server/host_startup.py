@@ -1,4 +1,5 @@
-"""Runs the hook ``host_startup`` once for a server, before its first worker: ``python -m addax.server.host_startup PLACE``.
+"""Runs the hook ``host_startup`` once for a server, before its first worker: ``python -m addax.server.host_startup
+PLACE``.
 
 A process of its own, so that neither the supervisor nor a worker keeps what the hook has imported or opened.
 """

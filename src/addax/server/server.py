@@ -168,6 +168,7 @@ class Server(EmbeddableServer):
         finally:
             # Again, because a subclass's shutdown may have left any of it out; what is done is not done twice.
             self._close_listeners()
+            self._listener = None
             if self.lifespan is not None:
                 await self.lifespan.shutdown()
             if self._assembly is not None:
@@ -179,15 +180,9 @@ class Server(EmbeddableServer):
 
     # ---- start
 
-    def bind(self) -> Listener:
-        """Bind and listen now, and not after the application's startup: for who gives up rights in between.
-
-        Raises:
-            StartupError: the address cannot be had; it was logged.
-        """
-        with _logged():
-            self._listener = listen.open_listener(self.config.settings().listen)
-        return self._listener
+    def listen_on(self, listener: Listener) -> None:
+        """Take what was bound before: for who gives up the rights to bind before the application starts."""
+        self._listener = listener
 
     async def startup(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Start the application, then listen. If a stop is asked for meanwhile, do not listen any more.

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-#: How long an idle connection must have been idle before a stop closes it, in seconds: a client that used it a moment
-#: ago may have its next request on the way.
-DRAIN_REST_S = 1.0
-
 
 class StopRequest:
     """The three steps of a stop, each of which may be asked for at any time by any thread or signal handler.
 
     ``is_asked``: stop gracefully. ``is_urgent``: shorten the wait. ``is_forced``: cancel what still runs.
 
-    ``is_handover`` says that other processes accept from the same sockets: connections that nobody has accepted are left
-    to them, and there is time for idle clients to come back or to leave.
+    ``is_handover`` says that other processes accept from the same sockets: connections that nobody has accepted are
+    left to them, and there is time for idle clients to come back or to leave.
     """
 
     def __init__(self) -> None:
@@ -23,9 +19,8 @@ class StopRequest:
         self.is_urgent = False
         self.is_forced = False
         self.is_handover = False
-        #: How long an idle connection must have been idle before it is closed, in seconds; never longer than it would be
-        #: kept anyway.
-        self.rest_s = DRAIN_REST_S
+        #: See ``core.wire.Connection.start_draining``.
+        self.rest_s: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
 

@@ -1,7 +1,8 @@
 """How soon a worker that died is replaced, and when that is given up.
 
-The first death is answered at once: a crash is mostly one request's. Workers that die young, again and again, are started
-at growing intervals, and where none lives, the server ends: a broken release is to be seen, not to burn the machine.
+The first death is answered at once: a crash is mostly one request's. Workers that die young, again and again, are
+started at growing intervals, and where none lives, the server ends: a broken release is to be seen, not to burn the
+machine.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ _JOIN_MARGIN_S = 3.0
 #: How long a worker in a hurry may take: a second for what is in progress, one for its cancellation, and the
 #: application's shutdown.
 HURRY_S = 5.0
-#: If the supervisor itself looks later than this, in seconds, the machine slept or was overloaded: nobody is judged then.
+#: If the supervisor itself looks later than this, in seconds, the machine slept or was overloaded: nobody is judged
+#: then.
 _OWN_DELAY_MAX_S = 1.0
 
 
@@ -218,11 +219,12 @@ class Child:
         if self._bounds.join_s is not None:
             self._set_timer("join", self._bounds.join_s, self._end_too_slow)
 
-    def hurry(self) -> None:
-        """Ask it to end within ``HURRY_S``."""
+    def hurry(self, bound_s: float = HURRY_S) -> None:
+        """Ask it to end soon; it is killed if it has not after ``bound_s``, in seconds."""
         self.stop(False)
-        self._say(words.HURRY)
-        self._set_timer("join", HURRY_S, self._end_too_slow)
+        if self.phase is not Phase.GONE:
+            self._say(words.HURRY)
+            self._set_timer("join", bound_s, self._end_too_slow)
 
     def kill(self) -> None:
         """End it at once."""
@@ -274,7 +276,8 @@ class Child:
         self._observer.child_ready(self)
 
     def _exited(self, exited: asyncio.Future[int]) -> None:
-        assert self._link is not None and self._board is not None
+        assert self._link is not None
+        assert self._board is not None
         # What it said last comes before the news of its end.
         self._listen_once_more()
         self.phase = Phase.GONE
@@ -321,7 +324,8 @@ class Child:
         self.kill()
 
     def _look_at_heart(self, due: float) -> None:
-        assert self._board is not None and self._bounds.health_s is not None
+        assert self._board is not None
+        assert self._bounds.health_s is not None
         bound_s, late_s = self._bounds.health_s, self._loop.time() - due
         silence_s = time.monotonic() - self._board.heartbeat_at
         if late_s > _OWN_DELAY_MAX_S:

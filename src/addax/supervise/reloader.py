@@ -1,8 +1,8 @@
 """``--reload``: one worker, which is started again when a file of the application changes.
 
-The socket is bound here and stays: a request that comes while the application starts waits in the kernel's queue. The old
-worker is told to end at once and has little time to: a stream that never ends is not to hold up who is editing. A worker
-that cannot start shows why, and the next change is waited for.
+The socket is bound here and stays: a request that comes while the application starts waits in the kernel's queue. The
+old worker is told to end at once and has little time to: a stream that never ends is not to hold up who is editing. A
+worker that cannot start shows why, and the next change is waited for.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from addax.supervise.watching import Watcher, shown
 
 logger = logging.getLogger("addax.error")
 
-#: How long a worker may take to end for a reload before it is hurried, in seconds; ``child.HURRY_S`` later it is killed.
-GRACE_S = 0.5
+#: How long a worker may take to end for a reload before it is hurried, and then before it is killed, in seconds: a second
+#: for what is in progress, the application's shutdown, and no more, for somebody is waiting to see a change.
+GRACE_S, KILL_S = 0.5, 2.5
 
 
 class Reloader(Observer):
@@ -104,7 +105,7 @@ class Reloader(Observer):
     async def _end(self, child: Child) -> None:
         # Idle connections close at once: a browser's next request is to reach the new code.
         child.stop(is_handover=True, rest_s=0.0)
-        timer = self._loop.call_later(GRACE_S, child.hurry)
+        timer = self._loop.call_later(GRACE_S, child.hurry, KILL_S)
         await self._await_end(child)
         timer.cancel()
 

@@ -96,7 +96,7 @@ class Office:
         except BaseException:
             self.sockets.close()
             raise
-        self._boot = tempfile.TemporaryFile()
+        self._boot = tempfile.TemporaryFile()  # noqa: SIM115  # as long as there are workers
         self._boot.write(plan.boot)
         self._boot.flush()
         self.boot_fd = self._boot.fileno()

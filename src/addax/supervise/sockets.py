@@ -3,8 +3,8 @@
 While it keeps them, a connection that arrives waits in the kernel's queue for the next worker that is ready: nothing is
 refused while workers come and go.
 
-One set for all workers is the default: whoever is free takes the next connection. With ``--reuse-port`` each number of a
-worker has a set of its own, which passes on to who replaces that worker.
+One set for all workers is the default: whoever is free takes the next connection. With ``--reuse-port`` each number of
+a worker has a set of its own, which passes on to who replaces that worker.
 """
 
 from __future__ import annotations

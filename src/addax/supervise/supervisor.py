@@ -1,8 +1,8 @@
 """Keep a number of workers serving: start, replace, count up and down, stop. ``addax._run`` makes one and runs it.
 
-It imports neither the application nor the server: whatever is wrong with these, this process goes on. All news (signals,
-exits, words of workers, deadlines) change what is wanted or what is there; ``_reconcile`` then does what brings the two
-together. It looks at the state alone and never waits, so a worker that hangs delays nobody but itself.
+It imports neither the application nor the server: whatever is wrong with these, this process goes on. All news
+(signals, exits, words of workers, deadlines) change what is wanted or what is there; ``_reconcile`` then does what
+brings the two together. It looks at the state alone and never waits, so a worker that hangs delays nobody but itself.
 
 One worker is replaced at a time, and the replacement is ready before the old one is told to end.
 """

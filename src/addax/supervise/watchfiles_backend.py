@@ -15,6 +15,7 @@ import logging
 import os
 import platform
 import sys
+from time import monotonic
 
 from watchfiles._rust_notify import RustNotify
 
@@ -27,6 +28,9 @@ logger = logging.getLogger("addax.error")
 STEP_MS = 50
 #: How often watchfiles looks at files where it finds no other way, in ms.
 POLL_MS = 300
+#: So often the files are looked at in any case, in seconds, if that takes less than a twentieth of the time: the system
+#: forgets events when there are too many at a time, and directories of other machines tell nothing.
+RARE_LOOK_S, PAUSE_PER_RARE_LOOK = 5.0, 20
 #: The kinds of events that matter here, as watchfiles numbers them.
 ADDED, MODIFIED = 1, 2
 #: On Linux each directory is watched for itself, so that those that are excluded cost nothing, and we hear of an error
@@ -124,7 +128,9 @@ class WatchfilesWatcher(StatWatcher):
         return kind == ADDED and os.path.isdir(path) and self._rules.reaches(path)
 
     def _is_changed_unheard(self) -> bool:
-        """Whether something changed of which no event tells: links, files in other places, the watched directories."""
+        """Whether there may be a change of which no event tells: of links, of files in other places, of a root."""
+        if monotonic() - self._looked_s >= max(RARE_LOOK_S, PAUSE_PER_RARE_LOOK * self._look_s):
+            return True
         seen = self._seen
         if any(signature_of(path) != seen.files.get(path) for path in seen.apart):
             return True

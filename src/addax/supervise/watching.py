@@ -109,7 +109,11 @@ class Watcher(abc.ABC):
 
     @abc.abstractmethod
     def _next_changes(self, pause_s: float) -> set[str]:
-        """Wait for changes, but not much longer than ``pause_s`` seconds nor when ``_stop`` is set."""
+        """Wait for changes, but not much longer than a pause, nor when ``_stop`` is set.
+
+        Args:
+            pause_s: the delay of the watcher, or less while a burst of changes goes on; in seconds.
+        """
 
     def _end(self) -> None:
         """Let go of what ``_begin`` took."""
@@ -205,20 +209,24 @@ class StatWatcher(Watcher):
     def __init__(self, rules: WatchRules, delay_s: float) -> None:
         super().__init__(rules, delay_s)
         self._seen = Look()
-        self._look_s = 0.0
+        #: How long the last look took, and when it was over.
+        self._look_s = self._looked_s = 0.0
 
     def _begin(self) -> None:
         self._compare()
 
     def _next_changes(self, pause_s: float) -> set[str]:
-        self._stop.wait(max(pause_s, PAUSE_PER_LOOK * self._look_s))
+        if pause_s == self._delay_s:  # not in a burst, of which somebody wants to hear
+            pause_s = max(pause_s, PAUSE_PER_LOOK * self._look_s)
+        self._stop.wait(pause_s)
         return self._compare()
 
     def _compare(self) -> set[str]:
         """Look at everything, and return what differs from the look before."""
         started_s = monotonic()
         look = take_look(self._rules, self._stop)
-        self._look_s = monotonic() - started_s
+        self._looked_s = monotonic()
+        self._look_s = self._looked_s - started_s
         if look is None:
             return set()
         before, self._seen = self._seen, look

@@ -50,7 +50,7 @@ cdef class WebSocketConnection(CodecHandler):
     @cython.locals(now=double)
     cpdef deadline_reached(self)
     @cython.locals(spread_s=double, delay_s=double)
-    cpdef start_draining(self)
+    cpdef start_draining(self, object rest_s=*)
     cpdef notify_disconnect(self)
     cpdef lost(self, object error)
     @cython.locals(counters=WebSocketCounters, cycle=WebSocketCycle)

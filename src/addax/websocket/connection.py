@@ -15,10 +15,12 @@ import asyncio
 import logging
 import random
 
+from addax.asgi.diagnosis import describe_cycle
 from addax.asgi.service import Service
 from addax.asgi.ws_cycle import WebSocketCycle
 from addax.core.clock import NEVER
 from addax.core.errors import ClientDisconnected, RemoteProtocolError
+from addax.core.report import InProgress
 from addax.core.wire import Host, Peer
 from addax.observe.websocket import log_closed, log_handshake, log_open
 from addax.websocket import heap
@@ -186,7 +188,7 @@ class WebSocketConnection(CodecHandler):
                 self._tick(now)
         self._watch()
 
-    def start_draining(self) -> None:
+    def start_draining(self, rest_s: float | None = None) -> None:
         """The worker stops: close, at a moment of one's own."""
         if self._machine.state != OPEN or self._drain_at != NEVER:
             return
@@ -202,6 +204,11 @@ class WebSocketConnection(CodecHandler):
         """The worker will not wait much longer."""
         if self._machine.state == OPEN:
             self._shut_down()
+
+    def in_progress(self) -> InProgress | None:
+        """This WebSocket, as long as both sides keep it open."""
+        cycle = self._cycle
+        return None if cycle is None or cycle.is_returned else describe_cycle(cycle, self._service.state, cycle.task)
 
     def lost(self, error: Exception | None) -> None:
         """The last call, once: the transport is gone."""

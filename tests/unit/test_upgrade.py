@@ -1,0 +1,65 @@
+"""What a supervisor inherits from the one before it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from addax.core.errors import StartupError
+from addax.supervise.upgrade import VARIABLE, starting_directory, take_inheritance
+
+
+def set_variable(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
+    monkeypatch.setenv(VARIABLE, json.dumps(fields))
+
+
+def test_nothing_is_inherited_without_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert take_inheritance() is None
+
+
+def test_inheritance_is_taken_once_and_tells_its_predecessor(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.pipe()
+    sock = os.open(os.devnull, os.O_RDONLY)
+    set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs, sockets=json.dumps({"0": [sock]}))
+    found = take_inheritance()
+    assert found is not None
+    assert found.sockets == {0: [sock]}
+    assert VARIABLE not in os.environ
+    found.tell_ready()
+    assert os.read(ours, 100) == b"ready\n"
+    assert os.read(ours, 100) == b""
+    os.close(ours)
+    os.close(sock)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parent": "x", "notify_fd": 1, "sockets": "{}"}'])
+def test_what_is_not_from_a_supervisor_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    with pytest.raises(StartupError, match=VARIABLE):
+        take_inheritance()
+
+
+def test_variable_of_somebody_elses_child_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It was left in an environment; the descriptors could be anything here.
+    set_variable(monkeypatch, parent=os.getpid(), notify_fd=1, sockets="{}")
+    with pytest.raises(StartupError, match="has not started this one"):
+        take_inheritance()
+
+
+def test_directory_is_named_as_it_was_when_the_process_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "release-1").mkdir()
+    (tmp_path / "current").symlink_to("release-1")
+    monkeypatch.chdir(tmp_path / "current")
+    monkeypatch.setenv("PWD", str(tmp_path / "current"))
+    assert starting_directory() == str(tmp_path / "current")
+    # Set by a shell that was somewhere else.
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert starting_directory() == str(tmp_path / "release-1")
+    monkeypatch.setenv("PWD", "")
+    assert starting_directory() == str(tmp_path / "release-1")
