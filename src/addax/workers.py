@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NoReturn
 
 from addax import _gunicorn_logs, _gunicorn_settings
 from addax.config.config import Config
-from addax.core.errors import ConfigError, StartupError
+from addax.core.errors import ConfigError
 from addax.core.types import ASGIApp, Receive, Scope, Send
 from addax.loops import running
 from addax.server.server import Server
@@ -121,6 +121,17 @@ class AddaxWorker(Worker):  # type: ignore[misc]  # Gunicorn has no types
         Raises:
             SystemExit: with code 3, at which Gunicorn gives up, if the server could not start; 1 after ``SIGABRT``.
         """
+        try:
+            self._run()
+        finally:
+            # An arbiter in a hurry asks again, and Python's own end, where nobody handles signals, is to be no death by
+            # one.
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                signal.signal(number, signal.SIG_IGN)
+        if self._is_aborted:
+            sys.exit(1)
+
+    def _run(self) -> None:
         server: Server | None = None
         try:
             if not self.sockets:
@@ -133,17 +144,14 @@ class AddaxWorker(Worker):  # type: ignore[misc]  # Gunicorn has no types
                 running.run(self._serve(server), loop_factory)
         except ConfigError as error:
             self._refuse(error)
-        except StartupError:
-            # It was logged. A start that was given up because of a signal is no failure.
-            if self.alive:
-                sys.exit(Arbiter.WORKER_BOOT_ERROR)
         except Exception:
             if server is None or server.started:
                 raise
             self.log.exception("Exception in worker process")
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
-        if self._is_aborted:
-            sys.exit(1)
+        # It was logged. A start that was given up because of a signal is no failure.
+        if server.startup_error is not None and self.alive:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def _refuse(self, error: ConfigError) -> NoReturn:
         self.log.error("%s", _gunicorn_settings.explain(error, self.CONFIG_KWARGS))

@@ -91,10 +91,12 @@ class Chaos:
             "HUP during HUP": self.hup_during_hup,
             "HUP, syntax error": self.hup_with_syntax_error,
             "HUP, kill": self.hup_and_kill,
+            "HUP, TTIN or TTOU": self.hup_and_resize,
             "TTIN": self.more,
             "TTOU": self.fewer,
             "USR1": self.usr1,
             "USR2": self.usr2,
+            "USR2, syntax error": self.usr2_with_syntax_error,
             "kill": self.kill,
             "TERM a worker": self.terminate,
             "STOP": self.stop,
@@ -168,6 +170,21 @@ class Chaos:
         self.settle(gone=old | {pid})
         return f"{'an old' if pid in old else 'a new'} worker{', repeated' if has_failed else ''}"
 
+    def hup_and_resize(self) -> str:
+        """The number of workers changes while a restart goes on."""
+        old = frozenset(self.workers)
+        completed = self._server.count_lines("Restart complete")
+        self._new_version()
+        self._server.send_signal(signal.SIGHUP)
+        delay_s = self._dice.uniform(0.0, 1.0)
+        time.sleep(delay_s)
+        is_more = self.wanted <= self._first_count
+        self.wanted += 1 if is_more else -1
+        self._server.send_signal(signal.SIGTTIN if is_more else signal.SIGTTOU)
+        self._wait_for_line("Restart complete", count=completed + 1)
+        self.settle(gone=old)
+        return f"{self.wanted} workers, after {delay_s:.2f} s, version {self._version}"
+
     def more(self) -> str:
         """One worker more; at the most one more than at the start."""
         if self.wanted > self._first_count:
@@ -210,6 +227,20 @@ class Chaos:
         self.wanted = self._first_count
         self.settle(gone=old | {old_pid})
         return f"[{old_pid}] → [{pid}], version {self._version}"
+
+    def usr2_with_syntax_error(self) -> str:
+        """A new supervisor whose workers cannot start ends, and this one has never stopped serving."""
+        old = self.workers
+        failed = self._server.count_lines("The new supervisor", "this one goes on")
+        self._server.app.write("broken", has_syntax_error=True)
+        self._server.send_signal(signal.SIGUSR2)
+        self._wait_for(
+            lambda: self._server.count_lines("The new supervisor", "this one goes on") > failed,
+            "end of the new supervisor",
+        )
+        self._server.app.write(str(self._version))
+        self.settle()
+        return f"{len(self.workers & old)} kept"
 
     def kill(self) -> str:
         """A worker is killed, as the kernel does when memory runs out."""
@@ -383,6 +414,8 @@ class Chaos:
         if set(versions.values()) != {str(self._version)}:
             raise Violation(f"not version {self._version}: {versions}")
         self.workers = pids
+        if self._pid_in_file() != self._server.pid:
+            raise Violation(f"process id {self._pid_in_file()} in the file, not {self._server.pid}")
         self._check_nobody_else()
         self._check_fds()
 

@@ -346,7 +346,7 @@ def test_fork_server_that_dies_takes_no_worker_along(tmp_path: Path) -> None:
 
 
 def test_first_process_of_a_container_buries_and_forwards(tmp_path: Path) -> None:
-    prefix = ("unshare", *(() if os.getuid() == 0 else ("--user", "--map-root-user")), "--fork", "--pid", "--mount-proc")
+    prefix = ("unshare", *(() if os.getuid() == 0 else ("--user", "--map-root-user")), "--fork", "--kill-child", "--pid", "--mount-proc")
     (tmp_path / "orphans.py").write_text(
         "import os, subprocess\n"
         "async def app(scope, receive, send):\n"
@@ -359,25 +359,29 @@ def test_first_process_of_a_container_buries_and_forwards(tmp_path: Path) -> Non
     )
     line = [*prefix, sys.executable, "-m", "addax", "orphans:app", "--workers", "2", "--port", "0"]
     with subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        assert process.stderr is not None
-        lines: list[str] = []
-        while not any("Addax running on" in line for line in lines):
-            lines.append(process.stderr.readline())
-            assert lines[-1], lines
-        address = ("127.0.0.1", int(re.search(r":(\d+) ", lines[-1])[1]))  # type: ignore[index]
-        answers = []
-        until(lambda: answers.append(ask(address)) or answers[-1] == "1 0", PATIENCE_S, lambda: str(answers[-5:]))
-        (supervisor,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(supervisor), signal.SIGTERM)
-        rest = process.stderr.read()
-        assert process.wait(PATIENCE_S) == 0
+        try:
+            assert process.stderr is not None
+            lines: list[str] = []
+            while not any("Addax running on" in line for line in lines):
+                lines.append(process.stderr.readline())
+                assert lines[-1], lines
+            address = ("127.0.0.1", int(re.search(r":(\d+) ", lines[-1])[1]))  # type: ignore[index]
+            answers: list[str] = []
+            until(lambda: answers.append(ask(address)) or answers[-1] == "1 0", PATIENCE_S, lambda: str(answers[-5:]))
+            (supervisor,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(supervisor), signal.SIGTERM)
+            rest = process.stderr.read()
+            assert process.wait(PATIENCE_S) == 0
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     assert "Stopping parent process [1]" in rest
 
 
 def ask(address: tuple[str, int]) -> str:
     with request(address, "/") as client:
         client.shutdown(socket.SHUT_WR)
-        return drain_socket(client).decode().split("\r\n")[-4]
+        return drain_socket(client).decode().rpartition("\r\n\r\n")[2]
 
 
 HOOKS = """

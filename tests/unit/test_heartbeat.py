@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from addax.asgi.state import ServerState
+from addax.core import clock
 from addax.core.board import Board, Counters, create_board
 from addax.server.heartbeat import Heartbeat
 
@@ -131,11 +132,19 @@ def test_timer_keeps_nobodys_context(board: Board) -> None:
 
 def test_it_beats_in_a_real_loop(board: Board) -> None:
     async def main() -> None:
-        heartbeat = Heartbeat(asyncio.get_running_loop(), board, ServerState(), 0.001)
+        beats: list[float] = []
+        enough = asyncio.Event()
+
+        def now() -> float:
+            beats.append(clock.now())
+            if len(beats) == 4:
+                enough.set()
+            return beats[-1]
+
+        heartbeat = Heartbeat(asyncio.get_running_loop(), board, ServerState(), 0.001, now=now)
         heartbeat.start()
-        first = board.heartbeat_at
-        while board.heartbeat_at == first:
-            await asyncio.sleep(0)
+        await enough.wait()
+        assert board.heartbeat_at == beats[-1] > beats[0]
         heartbeat.stop()
 
     asyncio.run(main())

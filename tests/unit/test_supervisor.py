@@ -536,3 +536,38 @@ def test_stop_during_the_first_start_ends_workers_that_have_not_loaded() -> None
         assert await asyncio.wait_for(stage.running, PATIENCE_S) == 0
 
     play(main)
+
+
+def test_old_worker_that_dies_while_its_replacement_starts_is_replaced_by_that() -> None:
+    async def main() -> None:
+        stage = Stage(1)
+        await stage.start()
+        stage.workers[0].say(words.RETIRE, reason="Maximum request limit of 1 exceeded")
+        await stage.until(lambda: len(stage.workers) == 2)
+        stage.workers[0].exit(1)
+        await stage.settle()
+        stage.workers[1].be_ready()
+        await stage.settle()
+        # It is enough, and not to be replaced for the reason of the old one.
+        assert len(stage.workers) == 2
+        assert stage.workers[1].was_told(words.STOP) is None
+        assert await stage.stop() == 0
+
+    play(main)
+
+
+def test_replacement_that_fails_after_the_old_worker_has_died_ends_the_restart(log: Callable[[], str]) -> None:
+    async def main() -> None:
+        stage = Stage(2)
+        await stage.start()
+        stage.supervisor.restart()
+        await stage.until(lambda: len(stage.workers) == 3)
+        stage.workers[0].exit(-9)
+        await stage.settle()
+        stage.workers[2].exit(3)
+        await stage.until(lambda: "Restart failed" in log())
+        await stage.until(lambda: len(stage.workers) == 4)
+        assert stage.workers[3].place.number == 1
+        assert await stage.stop() == 0
+
+    play(main)

@@ -75,14 +75,14 @@ def place(frame: FrameType) -> str:
 
 
 def describe_threads(first_id: int) -> str:
-    """The stacks of all threads but the calling one, as tracebacks.
+    """The stacks of all threads, as tracebacks.
 
     Args:
-        first_id: of the thread to begin with.
+        first_id: of the thread to begin with. If that is another one, the calling thread is left out.
     """
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    frames = sys._current_frames()
-    frames.pop(threading.get_ident(), None)
+    own_id = threading.get_ident()
+    frames = {key: frame for key, frame in sys._current_frames().items() if key != own_id or key == first_id}
     ordered = sorted(frames.items(), key=lambda item: item[0] != first_id)
     lines = []
     for thread_id, frame in ordered[:THREADS_MAX_COUNT]:

@@ -173,7 +173,7 @@ class Watchdog:
         busy_s = self._cpu_time() - self._cpu_s - (self._due_at - self._looked_at)
         if busy_s < late_s / 2:
             self._trusted_from = now
-            self._kill_at += late_s
+            self._kill_at += now - self._looked_at
 
     def _look_at_loop(self, now: float) -> float:
         """See how long the loop has been silent, and say so; returns when there could be more to say."""

@@ -149,6 +149,8 @@ class Supervisor(Observer):
         await self._spawner.close()
         self._table.close()
         os.close(self._table_fd)
+        if self.killed_count:
+            logger.warning("%d worker processes did not end by themselves and were killed.", self.killed_count)
         if self.restarts:
             text = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.restarts.items()))
             logger.info("Workers replaced: %s.", text)
@@ -377,17 +379,18 @@ class Supervisor(Observer):
         slot = self.slots.get(child.number)
         if slot is not None and slot.replacement is child:
             old, slot.current, slot.replacement = slot.current, child, None
+            reason, slot.reason = slot.reason, None
             if old is not None:
-                self._replaced(slot, old, child)
+                self._replaced(old, child, reason)
         self.wake()
 
-    def _replaced(self, slot: Slot, old: Child, new: Child) -> None:
-        reason = slot.reason if old.generation == new.generation else "restart"
-        slot.reason = None
-        self.restarts[_kind(reason or "restart")] += 1
+    def _replaced(self, old: Child, new: Child, reason: str | None) -> None:
+        if reason is None or old.generation < new.generation:
+            reason = "restart"
+        self.restarts[_kind(reason)] += 1
         if self._restart is not None and old.generation < new.generation:
             self._restart.replaced_count += 1
-        logger.info("Worker %d: process [%d] takes over from [%d] (%s).", slot.number, new.pid, old.pid, reason)
+        logger.info("Worker %d: process [%d] takes over from [%d] (%s).", new.number, new.pid, old.pid, reason)
         self._retire(old)
 
     def _retire(self, old: Child) -> None:
@@ -457,8 +460,10 @@ class Supervisor(Observer):
         text = describe_end(child, self._oom.has_killed())
         if is_replacement:
             slot.replacement = None
-            self._not_replaced(slot, child, text)
-            return
+            if slot.current is not None:
+                self._not_replaced(slot, child, text)
+                return
+            # The one that it was to replace is gone already.
         slot.current = None
         self._table.forget(slot.number)
         if not self.is_started:
@@ -466,6 +471,8 @@ class Supervisor(Observer):
             logger.error("Child process [%d] failed to start, stopping the parent process: it %s", child.pid, text)
             self._fail("", code)
             return
+        if child.ready_at is None and self._restart is not None and child.generation == self.generation:
+            self._abandon_restart(f"child process [{child.pid}] {text}")
         delay_s = slot.backoff.died(child.age_s)
         slot.not_before = time.monotonic() + delay_s
         self.restarts["died"] += 1

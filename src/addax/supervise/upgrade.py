@@ -149,7 +149,7 @@ class Upgrade:
     def _ended(self, ended: asyncio.Future[int]) -> None:
         if self._notify_fd is not None:
             self._forget()
-        logger.error("The new supervisor [%d] %s; this one goes on.", self._pid, describe_exit(ended.result()))
+            logger.error("The new supervisor [%d] %s; this one goes on.", self._pid, describe_exit(ended.result()))
 
     def _forget(self) -> None:
         assert self._notify_fd is not None
