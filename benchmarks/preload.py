@@ -1,6 +1,6 @@
 """What --preload saves: the memory of a server with several workers, with it and without.
 
-    python benchmarks/preload.py [--workers 4] [APP]
+    python benchmarks/preload.py [--workers 4] [--path /json] [APP]
 
 The numbers are the proportional set size of all processes of the server together (``smaps_rollup``): a page that several
 processes share counts once. They are taken after each worker has answered some requests. Linux only.
@@ -39,13 +39,24 @@ def shared_kibibytes(pid: int) -> int:
     return int(found[1])
 
 
-def measure(app: str, workers: int, options: list[str]) -> tuple[int, int]:
+def measure(app: str, path: str, workers: int, options: list[str]) -> tuple[int, int]:
     """Start a server and look at it.
 
     Returns:
         KiB of all its processes together, and how many processes these are.
     """
-    command = [sys.executable, "-m", "addax", app, "--workers", str(workers), "--port", "0", "--no-access-log", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "addax",
+        app,
+        "--workers",
+        str(workers),
+        "--port",
+        "0",
+        "--no-access-log",
+        *options,
+    ]
     with subprocess.Popen(command, cwd=HERE, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
@@ -57,7 +68,7 @@ def measure(app: str, workers: int, options: list[str]) -> tuple[int, int]:
                     break
             assert url, "the server did not start"
             for _ in range(REQUESTS_COUNT):
-                urllib.request.urlopen(url, timeout=PATIENCE_S).read()
+                urllib.request.urlopen(url + path, timeout=PATIENCE_S).read()
             # A beat or two, so that all are at rest.
             time.sleep(1.0)
             pids = family_of(server.pid)
@@ -71,10 +82,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("app", nargs="?", default="fastapi_app:app")
+    parser.add_argument("--path", default="/json")
     parser.add_argument("--workers", type=int, default=4)
     options = parser.parse_args()
-    plain, plain_count = measure(options.app, options.workers, [])
-    shared, shared_count = measure(options.app, options.workers, ["--preload"])
+    plain, plain_count = measure(options.app, options.path, options.workers, [])
+    shared, shared_count = measure(options.app, options.path, options.workers, ["--preload"])
     print(f"{options.app}, {options.workers} workers")
     print(f"without --preload: {plain / 1024:7.1f} MiB in {plain_count} processes")
     print(f"with --preload:    {shared / 1024:7.1f} MiB in {shared_count} processes, {shared / plain - 1:+.0%}")

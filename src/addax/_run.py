@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from addax.config.config import STARTUP_FAILURE, Config
 from addax.config.process_title import set_title, title
 from addax.core.errors import ConfigError, StartupError
+from addax.core.settings import ListenSettings
 from addax.net import listen
 from addax.net.listen import Listener
 from addax.server.banner import log_running
@@ -98,11 +99,11 @@ def _serve_alone(config: Config) -> None:
     from addax.supervise.pid_file import PidFile
 
     set_title(title("server", _app_name(config), config.process_title))
+    listener = _become_other_user(config)
     hooks = WorkerHooks(os.fspath(config.hooks), _app_name(config)) if config.hooks is not None else None
     if hooks is not None:
         hooks.host_startup()
         hooks.start()
-    listener = _become_other_user(config)
     # Outside of the event loop, so that a module may run one of its own while it is imported.
     config.load_app()
     server = Server(config)
@@ -189,7 +190,7 @@ def _make_plan(config: Config, sockets: Sequence[socket.socket] | None, server_c
         app=_app_name(config),
         settings=settings,
         boot=_make_boot(config, server_class).dump(),
-        announce=lambda addresses: log_running(logger, settings.listen, scheme, addresses),
+        announce=functools.partial(_announce, settings.listen, scheme, sockets is not None),
         identity=privileges.resolve(config.user, config.group),
         pid_file=None if config.pid_file is None else os.fspath(config.pid_file),
         process_title=config.process_title,
@@ -208,6 +209,17 @@ def _make_boot(config: Config, server_class: type[Server] | None) -> Boot:
         # As it is in the worker's own version of addax.
         del options["log_config"]
     return Boot(_app_name(config), options, list(sys.argv), server_class)
+
+
+def _announce(settings: ListenSettings, scheme: str, is_given: bool, addresses: list[tuple[str, int] | str]) -> None:
+    if is_given:
+        # What the options say of an address is not what somebody else has bound.
+        address = addresses[0]
+        if isinstance(address, str):
+            settings = ListenSettings(uds=address)
+        else:
+            settings = ListenSettings(host=address[0], port=address[1])
+    log_running(logger, settings, scheme, addresses)
 
 
 async def _reload(config: Config, office: Any) -> int:

@@ -36,6 +36,8 @@ REQUESTS_MAX_COUNT, JITTER_COUNT = 4000, 2000
 _BETWEEN_COUNT = 100
 #: How many failures of a round are shown.
 _SHOWN_COUNT = 10
+#: How many lines of the server are shown of a round that went wrong, from its beginning.
+_SHOWN_LINES_COUNT = 100
 
 
 def draw(names: Sequence[str], count: int, dice: random.Random) -> list[str]:
@@ -64,11 +66,11 @@ def play(chaos: Chaos, server: Supervised, load: LoadGenerator, names: Sequence[
             f"{expected:8} {failed:6}  {note}",
             flush=True,
         )
-        if failed:
-            print(f"      began at {began_at:.3f}")
-            for failure in chaos.unexpected[-failed:][:_SHOWN_COUNT]:
+        if failed or trouble is not None:
+            print(f"      began at {began_at:.3f}, ended at {time.monotonic():.3f}")
+            for failure in chaos.unexpected[-failed:][:_SHOWN_COUNT] if failed else []:
                 print(f"      {failure}")
-            for line in server.lines[lines_count:]:
+            for line in server.lines[lines_count:][:_SHOWN_LINES_COUNT]:
                 print(f"      | {line}")
         if trouble is not None:
             print(f"{trouble}\n{server.describe()}", flush=True)

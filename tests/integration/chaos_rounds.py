@@ -21,6 +21,8 @@ ROUND_PATIENCE_S = 60.0
 HEALTH_S = 2.0
 #: How long after the end of a worker its clients may notice, and how much before it was known here, in seconds.
 _NOTICE_S, _EARLY_S = 1.0, 0.05
+#: How long the supervisor may take to say what has happened, in seconds.
+_WORD_S = 5.0
 #: Longer than any worker lives that is blocked, in seconds.
 _FOR_EVER_S = 120
 
@@ -231,13 +233,14 @@ class Chaos:
     def usr2_with_syntax_error(self) -> str:
         """A new supervisor whose workers cannot start ends, and this one has never stopped serving."""
         old = self.workers
-        failed = self._server.count_lines("The new supervisor", "this one goes on")
         self._server.app.write("broken", has_syntax_error=True)
+        begun = self._server.count_lines("starting a new supervisor")
         self._server.send_signal(signal.SIGUSR2)
-        self._wait_for(
-            lambda: self._server.count_lines("The new supervisor", "this one goes on") > failed,
-            "end of the new supervisor",
-        )
+        self._wait_for_line("starting a new supervisor", count=begun + 1)
+        line = [line for line in self._server.lines if "starting a new supervisor" in line][-1]
+        pid = int(line.rpartition("[")[2].rpartition("]")[0])
+        self._wait_gone(pid)
+        self._wait_for(lambda: self._server.count_lines(f"[{pid}]", "this one goes on"), "word of it", _WORD_S)
         self._server.app.write(str(self._version))
         self.settle()
         return f"{len(self.workers & old)} kept"
@@ -382,8 +385,8 @@ class Chaos:
     def _wait_for_line(self, text: str, count: int) -> None:
         self._wait_for(lambda: self._server.count_lines(text) >= count, f"{text!r} for the {count}th time")
 
-    def _wait_for(self, look: Callable[[], object], what: str) -> None:
-        until(look, ROUND_PATIENCE_S, lambda: f"no {what}")
+    def _wait_for(self, look: Callable[[], object], what: str, patience_s: float = ROUND_PATIENCE_S) -> None:
+        until(look, patience_s, lambda: f"no {what}")
 
     # ---- after each round
 

@@ -110,7 +110,7 @@ class Supervised(Process):
 
     def __exit__(self, error_type: object, *_: object) -> None:
         try:
-            if error_type is None and self.process.poll() is not None:
+            if error_type is None and self.process.poll() is not None and processes.look_at(self.pid) is None:
                 self.ensure_nothing_left()
         finally:
             self.close()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,9 +175,7 @@ def test_many_reloads_leave_nothing_behind_and_refuse_nobody(tmp_path: Path) -> 
 
 def test_application_object_cannot_be_reloaded(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("import addax\nasync def app(*_): ...\naddax.run(app, reload=True, port=0)\n")
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
     assert "You must pass the application as an import string to enable 'reload' or 'workers'." in done.stderr

@@ -16,8 +16,8 @@ import pytest
 from harness import App, begin, connect, logged, make_config, make_server, read_all, read_answer, soon
 
 from addax.core.errors import ConfigError, StartupError
-from addax.net import listen
 from addax.loops import running
+from addax.net import listen
 from addax.server import accepting, drain
 from addax.server.server import TICK_S, Server
 

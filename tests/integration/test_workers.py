@@ -231,7 +231,7 @@ def test_blocked_worker_is_found_named_and_replaced(tmp_path: Path) -> None:
             stalled = server.wait_for("its event loop has given no sign of life")
             stuck = int(re.search(r"\[(\d+)\]", stalled)[1])  # type: ignore[index]
             server.wait_for_workers(2, without=frozenset({stuck}))
-        assert server.count_lines("File ", f"app.py\", line {number}") >= 1
+        assert server.count_lines("File ", f'app.py", line {number}') >= 1
         assert server.count_lines(f"Child process [{stuck}] does not react; it is killed.") == 1
         assert len(server.worker_pids() & pids) == 1
 
@@ -346,7 +346,8 @@ def test_fork_server_that_dies_takes_no_worker_along(tmp_path: Path) -> None:
 
 
 def test_first_process_of_a_container_buries_and_forwards(tmp_path: Path) -> None:
-    prefix = ("unshare", *(() if os.getuid() == 0 else ("--user", "--map-root-user")), "--fork", "--kill-child", "--pid", "--mount-proc")
+    rights = () if os.getuid() == 0 else ("--user", "--map-root-user")
+    prefix = ("unshare", *rights, "--fork", "--kill-child", "--pid", "--mount-proc")
     (tmp_path / "orphans.py").write_text(
         "import os, subprocess\n"
         "async def app(scope, receive, send):\n"

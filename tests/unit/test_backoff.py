@@ -20,6 +20,12 @@ def test_worker_that_has_lived_is_not_counted() -> None:
     assert backoff.died(0.0) == 0.0
 
 
+def test_deaths_by_requests_are_not_a_loop() -> None:
+    backoff = Backoff()
+    assert [backoff.died(0.0, was_serving=True) for _ in range(3 * LOOP_COUNT)][-1] == 30.0
+    assert not backoff.is_looping
+
+
 def test_loop_is_told_after_some_young_deaths() -> None:
     backoff = Backoff()
     for _ in range(LOOP_COUNT - 1):

@@ -1,4 +1,4 @@
-"""A worker leaves connections to others that have fewer. Real sockets and loops, counts of workers that are not there."""
+"""A worker leaves connections to others that have fewer. Real sockets and loops; the other workers are numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
 
 
 @pytest.fixture(params=sorted(LOOPS))
-def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Callable[[Stage], Coroutine[Any, Any, None]]], None]]:
+def play(request: pytest.FixtureRequest) -> Callable[[Callable[[Stage], Coroutine[Any, Any, None]]], None]:
     def play(scene: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
             stage = Stage()
@@ -87,7 +87,7 @@ def play(request: pytest.FixtureRequest) -> Iterator[Callable[[Callable[[Stage],
         loop.run_until_complete(main())
         loop.close()
 
-    yield play
+    return play
 
 
 def test_worker_alone_takes_everything_and_says_how_much(play: Any) -> None:
@@ -103,9 +103,7 @@ def test_worker_alone_takes_everything_and_says_how_much(play: Any) -> None:
     play(scene)
 
 
-def test_worker_with_more_than_another_leaves_the_next_ones_to_it(
-    play: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_with_more_than_another_leaves_the_next_ones_to_it(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # For ever, as far as this test is concerned.
     monkeypatch.setattr(balancing, "PAUSE_S", 1000.0)
 
@@ -173,7 +171,9 @@ def test_nothing_is_accepted_after_the_close_not_even_by_a_pause_that_ends(
     play(scene)
 
 
-def test_without_descriptors_connections_wait(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_descriptors_connections_wait(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(balancing, "_RETRY_S", 0.0)
 
     class Exhausted(socket.socket):

@@ -51,9 +51,7 @@ ran_as = __name__
 """
 
 
-def test_main_module_is_run_under_another_name_if_it_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_main_module_is_run_under_another_name_if_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import types
 
     (tmp_path / "script.py").write_text(MAIN)

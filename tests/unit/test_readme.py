@@ -26,12 +26,14 @@ FLAGS_OF_OTHERS = {
         "--access-logfile",
         "--build-arg",
         "--capture-output",
+        "--cpus",
         "--create-home",
         "--error-logfile",
         "--from",
+        "--memory",
         "--no-cache-dir",
     ),
-    *("--no-install-recommends", "--now", "--rm", "--time", "--uid", "--worker-class"),
+    *("--no-install-recommends", "--rm", "--signal", "--time", "--uid"),
 }
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -39,7 +41,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _VARIABLE = re.compile(r"\bADDAX_[A-Z][A-Z0-9_]*")
-_MODULE = re.compile(r"`((?:core|asgi|observe|http1|net|loops|config|server)/[\w/]+\.py)`")
+_MODULE = re.compile(r"`((?:core|asgi|observe|http1|websocket|net|loops|config|server|supervise)/[\w/]+\.pyx?)`")
 
 
 def read(page: Path) -> str:
@@ -120,7 +122,9 @@ def test_command_lines_use_flags_that_exist(page: Path) -> None:
         assert {word for word in words if word.startswith("--")} <= flags | switched_off, words
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/migration.md", "docs/deployment.md", "docs/index.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/migration.md", "docs/deployment.md", "docs/index.md", "docs/workers.md"]
+)
 def test_flags_named_in_text_exist(page: str) -> None:
     known = {option.flag for option in OPTIONS} | {"--help", "--version"} | FLAGS_OF_OTHERS
     assert set(_FLAG.findall(read(ROOT / page))) <= known
@@ -133,14 +137,19 @@ def test_variables_named_in_pages_exist(page: Path) -> None:
     assert set(_VARIABLE.findall(read(page))) <= variables | of_the_build
 
 
-def test_what_is_said_to_be_coming_is_refused_with_the_words_that_are_quoted() -> None:
-    coming = {"--workers": 4, "--reload": True, "--ssl-keyfile": str(ROOT / "LICENSE")}
-    text = read(ROOT / "docs/deployment.md")
-    for flag, value in coming.items():
-        name = flag.removeprefix("--").replace("-", "_")
-        with pytest.raises(ConfigError) as error:
-            check({name: value}, lambda option: BY_NAME[option].flag)
-        assert f"`{error.value}`" in text
+@pytest.mark.parametrize(
+    ("page", "name", "value", "quote"),
+    [
+        ("docs/deployment.md", "ssl_keyfile", str(ROOT / "LICENSE"), "`{}`, exit code 2"),
+        ("README.md", "http2", True, "\nError: {}\n"),
+    ],
+)
+def test_what_is_said_to_be_coming_is_refused_with_the_words_that_are_quoted(
+    page: str, name: str, value: object, quote: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        check({name: value}, lambda option: BY_NAME[option].flag)
+    assert quote.format(error.value) in read(ROOT / page)
 
 
 def test_defaults_quoted_in_migration_are_those_of_the_table() -> None:
@@ -161,7 +170,7 @@ def test_the_map_of_the_floors_is_complete() -> None:
     plan = next(block for block in blocks(read(ROOT / "docs/architecture.md"), "") if block.startswith("src/addax/"))
     named = set(re.findall(r"\w+\.pyx?", plan))
     assert named <= {path.name for path in package.rglob("*.py*") if path.suffix in (".py", ".pyx")}
-    rooms = ("core", "asgi", "observe", "http1", "net", "loops", "config", "server")
+    rooms = ("core", "asgi", "observe", "http1", "websocket", "net", "loops", "config", "server", "supervise")
     paths = [path for room in rooms for path in (package / room).glob("*.py*") if path.suffix in (".py", ".pyx")]
     modules = {path.name for path in paths} - {"__init__.py"}
     assert modules <= named, "a new module wants a place in docs/architecture.md"

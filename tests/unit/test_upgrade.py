@@ -50,9 +50,7 @@ def test_variable_of_somebody_elses_child_is_refused(monkeypatch: pytest.MonkeyP
         take_inheritance()
 
 
-def test_directory_is_named_as_it_was_when_the_process_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_directory_is_named_as_it_was_when_the_process_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "release-1").mkdir()
     (tmp_path / "current").symlink_to("release-1")
     monkeypatch.chdir(tmp_path / "current")

@@ -296,10 +296,10 @@ class Stuck(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.release = threading.Event()
+        self.is_free = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.release.wait(PATIENCE_S)
+        self.is_free.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def stuck_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
     monkeypatch.setattr(watchdog, "LOG_PATIENCE_S", 0.01)
     logging.getLogger("addax.error").addHandler(handler)
     yield handler
-    handler.release.set()
+    handler.is_free.set()
     logging.getLogger("addax.error").removeHandler(handler)
     for thread in threading.enumerate():
         if thread.name == "addax watchdog's writer":

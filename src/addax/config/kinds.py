@@ -109,7 +109,14 @@ class WorkerCount(Whole):
             from addax.config.capacity import find_capacity
 
             return find_capacity().count
-        return super().read(value)
+        try:
+            return super().read(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor auto") from None
+
+    def allowed(self) -> str:
+        """See ``Kind.allowed``."""
+        return f"auto, or {super().allowed()}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ to a worker
 ``stop``       end gracefully; ``handover``: other processes accept from the same sockets; ``rest_s``: how long an idle
                connection must have been idle before it is closed
 ``hurry``      end soon: what is in progress gets a second
-``force``      cancel what is in progress
 ``reopen``     open the log files anew
 from a worker
 ``loaded``     the application is imported
@@ -29,7 +28,7 @@ import json
 import socket
 from typing import Any, TypeAlias
 
-STOP, HURRY, FORCE, REOPEN = "stop", "hurry", "force", "reopen"
+STOP, HURRY, REOPEN = "stop", "hurry", "reopen"
 LOADED, READY, LEAVING, RETIRE, FAILED = "loaded", "ready", "leaving", "retire", "failed"
 
 Message: TypeAlias = dict[str, Any]

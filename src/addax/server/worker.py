@@ -144,7 +144,6 @@ class Worker:
         self._actions: dict[str, Callable[[Message], None]] = {
             words.STOP: self._stop,
             words.HURRY: lambda _: server.hurry(),
-            words.FORCE: lambda _: self._force(),
             words.REOPEN: lambda _: self._reopen(),
         }
 
@@ -204,9 +203,6 @@ class Worker:
             self._server.hand_over(message.get("rest_s"))
         else:
             self._server.should_exit = True
-
-    def _force(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
 
     def _reopen(self) -> None:
         for path in reopen_log_files():

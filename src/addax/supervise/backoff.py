@@ -21,24 +21,31 @@ class Backoff:
 
     def __init__(self) -> None:
         self.young_deaths_count = 0
+        #: Those among them, in a row, that no request can be blamed for.
+        self.idle_deaths_count = 0
 
     @property
     def is_looping(self) -> bool:
-        """Whether it has died young too often."""
-        return self.young_deaths_count >= LOOP_COUNT
+        """Whether it has died young too often by itself.
 
-    def died(self, age_s: float) -> float:
+        What a request does to it, a client can do again and again, and is not to end the server.
+        """
+        return self.idle_deaths_count >= LOOP_COUNT
+
+    def died(self, age_s: float, was_serving: bool = False) -> float:
         """It died.
 
         Args:
             age_s: how long it had served.
+            was_serving: whether it had requests in progress.
 
         Returns:
             How long to wait for the next one, in seconds.
         """
         if age_s >= STABLE_S:
-            self.young_deaths_count = 0
+            self.young_deaths_count = self.idle_deaths_count = 0
             return 0.0
         self.young_deaths_count += 1
+        self.idle_deaths_count = 0 if was_serving else self.idle_deaths_count + 1
         exponent = self.young_deaths_count - 2
         return 0.0 if exponent < 0 else min(_LONGEST_S, _FIRST_S * 2.0**exponent)

@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from addax.core.board import Board, ServedRequest, create_board
-
 from addax.core import link as words
+from addax.core.board import Board, ServedRequest, create_board
 from addax.core.link import Link, Message
 from addax.core.place import Place
 from addax.supervise.spawning import Process, Spawner

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from addax.supervise.forensics import explain
-
 from addax.supervise.child import Child
+from addax.supervise.forensics import explain
 
 #: How many of the requests that died with a worker are named.
 _NAMED_COUNT = 5

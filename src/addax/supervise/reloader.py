@@ -59,6 +59,7 @@ class Reloader(Observer):
         self._office.opened()
         log_process("Started reloader process", f" using {self._watcher.name}")
         with taking_signals(self._loop, self._actions()):
+            await self._office.run_host_startup(self._reaper)
             await self._watcher.start()
             watching = asyncio.ensure_future(self._watch())
             try:
@@ -125,6 +126,11 @@ class Reloader(Observer):
         """See ``Observer``."""
         self._reload()
 
+    def child_retires(self, child: Child, reason: str) -> None:
+        """See ``Observer``."""
+        logger.info("%s in child process [%d]. Replacing it.", reason, child.pid)
+        self._reload()
+
     # ---- signals
 
     def _actions(self) -> dict[str, Callable[[], None]]:
@@ -133,7 +139,17 @@ class Reloader(Observer):
             signal.SIGTERM.name: self._stop,
             "SIGQUIT": self._stop,
             "SIGHUP": self._reload,
+            "SIGUSR1": self._reopen_logs,
+            # Nothing to do, and no reason to end either.
+            "SIGUSR2": _ignore,
+            "SIGTTIN": _ignore,
+            "SIGTTOU": _ignore,
         }
+
+    def _reopen_logs(self) -> None:
+        self._office.reopen_logs()
+        if self._child is not None:
+            self._child.reopen_logs()
 
     def _is_stopping(self) -> bool:
         return self._stops_count > 0
@@ -153,3 +169,7 @@ class Reloader(Observer):
             else:
                 self._child.kill()
         self._news.set()
+
+
+def _ignore() -> None:
+    """Nothing."""

@@ -12,21 +12,20 @@ import logging
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from addax.config.log_files import reopen_log_files
 from addax.config.process_title import set_title, title
-from addax.supervise.forensics import describe_exit
-from addax.supervise.pid_file import PidFile
-
 from addax.core.errors import StartupError
 from addax.core.place import Place
 from addax.core.settings import Settings
+from addax.core.shared_memory import create_shared_memory
 from addax.loops import running
 from addax.supervise import privileges
+from addax.supervise.forensics import describe_exit
+from addax.supervise.pid_file import PidFile
 from addax.supervise.sockets import WorkerSockets
 from addax.supervise.spawning import (
     HOST_STARTUP,
@@ -96,10 +95,9 @@ class Office:
         except BaseException:
             self.sockets.close()
             raise
-        self._boot = tempfile.TemporaryFile()  # noqa: SIM115  # as long as there are workers
-        self._boot.write(plan.boot)
-        self._boot.flush()
-        self.boot_fd = self._boot.fileno()
+        # In memory: there may be no place to write to.
+        self.boot_fd = create_shared_memory("addax-boot", len(plan.boot))
+        os.pwrite(self.boot_fd, plan.boot, 0)
 
     def opened(self) -> None:
         """Everything is ready: tell it, and let the predecessor go."""
@@ -135,10 +133,16 @@ class Office:
             error.exit_code = code if code in (2, STARTUP_FAILURE) else STARTUP_FAILURE
             raise error
 
+    @staticmethod
+    def reopen_logs() -> None:
+        """Open the log files of this process anew."""
+        for path in reopen_log_files():
+            logger.info("Opened %s anew.", path)
+
     def close(self) -> None:
         """Give everything back."""
         self.sockets.close()
-        self._boot.close()
+        os.close(self.boot_fd)
         if self._pid_file is not None:
             self._pid_file.remove()
 
@@ -257,8 +261,7 @@ class _Signals:
         self._supervisor.remove_worker()
 
     def _reopen(self) -> None:
-        for path in reopen_log_files():
-            logger.info("Opened %s anew.", path)
+        Office.reopen_logs()
         self._supervisor.reopen_logs()
 
     def _window(self) -> None:

@@ -20,10 +20,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from addax.supervise.forensics import describe_exit
-
 from addax.core.errors import StartupError
 from addax.core.place import Place
+from addax.supervise.forensics import describe_exit
 
 #: What ``python -m`` runs. Strings, for the floor above is not imported from here.
 WORKER, FORK_SERVER, HOST_STARTUP = "addax.server.worker", "addax.server.forking", "addax.server.host_startup"

@@ -1,8 +1,8 @@
 """Keep a number of workers serving: start, replace, count up and down, stop. ``addax._run`` makes one and runs it.
 
-It imports neither the application nor the server: whatever is wrong with these, this process goes on. All news
-(signals, exits, words of workers, deadlines) change what is wanted or what is there; ``_reconcile`` then does what
-brings the two together. It looks at the state alone and never waits, so a worker that hangs delays nobody but itself.
+It never imports the application and serves nobody: whatever is wrong there, this process goes on. All news (signals,
+exits, words of workers, deadlines) change what is wanted or what is there; ``_reconcile`` then does what brings the two
+together. It looks at the state alone and never waits, so a worker that hangs delays nobody but itself.
 
 One worker is replaced at a time, and the replacement is ready before the old one is told to end.
 """
@@ -18,13 +18,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from addax.supervise.forensics import OomWatch
-
 from addax.core.errors import StartupError
 from addax.core.load_table import LoadTable, create_table
 from addax.core.settings import Settings
 from addax.supervise.backoff import Backoff
 from addax.supervise.child import Bounds, Child, Observer, Phase
+from addax.supervise.forensics import OomWatch
 from addax.supervise.obituary import describe_end
 from addax.supervise.sockets import WorkerSockets
 from addax.supervise.spawning import Spawner
@@ -473,14 +472,14 @@ class Supervisor(Observer):
             return
         if child.ready_at is None and self._restart is not None and child.generation == self.generation:
             self._abandon_restart(f"child process [{child.pid}] {text}")
-        delay_s = slot.backoff.died(child.age_s)
+        delay_s = slot.backoff.died(child.age_s, bool(child.last_requests))
         slot.not_before = time.monotonic() + delay_s
         self.restarts["died"] += 1
         again = f"starting another one in {delay_s:g} s" if delay_s else "starting another one"
         logger.error("Child process [%d] died: it %s; %s.", child.pid, text, again)
         if slot.backoff.is_looping and not self._has_stable_worker():
             self._fail(
-                f"Workers die again and again: {slot.backoff.young_deaths_count} in a row; the last one {text}.",
+                f"Workers die again and again: {slot.backoff.idle_deaths_count} in a row; the last one {text}.",
                 CRASH_LOOP,
             )
 

@@ -16,9 +16,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from addax.supervise.forensics import describe_exit
-
 from addax.core.errors import StartupError
+from addax.supervise.forensics import describe_exit
 from addax.supervise.sockets import WorkerSockets, read_sockets
 from addax.supervise.spawning import INIT_PID, Reaper
 
