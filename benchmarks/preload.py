@@ -2,8 +2,8 @@
 
     python benchmarks/preload.py [--workers 4] [--path /json] [APP]
 
-The numbers are the proportional set size of all processes of the server together (``smaps_rollup``): a page that several
-processes share counts once. They are taken after each worker has answered some requests. Linux only.
+The numbers are the proportional set size of all processes of the server together (``smaps_rollup``): a page that
+several processes share counts once. They are taken after some requests were answered. Linux only.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def measure(app: str, path: str, workers: int, options: list[str]) -> tuple[int,
         "--no-access-log",
         *options,
     ]
-    with subprocess.Popen(command, cwd=HERE, stderr=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen([*command, *options], cwd=HERE, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
             url = ""

@@ -182,6 +182,8 @@ def connect(error_log: logging.Logger, access: logging.Handler | None) -> None:
     server.handlers = [HandOn(error_log)]
     server.setLevel(error_log.getEffectiveLevel())
     server.propagate = False
+    # Whatever a configuration has said of it: Gunicorn's level holds.
+    logging.getLogger("addax.error").setLevel(logging.NOTSET)
     access_log = logging.getLogger("addax.access")
     access_log.handlers = [] if access is None else [access]
     access_log.setLevel(_INFO)

@@ -165,13 +165,10 @@ class Watchdog:
     def _notice_absence(self, now: float) -> None:
         """See whether this process was stopped, or the machine slept: the loop could not tick then either.
 
-        Another reason to wake up late is code that holds the interpreter's lock, and that needs the processor.
+        Another reason to wake up late is code that holds the interpreter's lock; that one needs the processor.
         """
         late_s = now - self._due_at
-        if late_s <= LATE_MAX_S:
-            return
-        busy_s = self._cpu_time() - self._cpu_s - (self._due_at - self._looked_at)
-        if busy_s < late_s / 2:
+        if late_s > LATE_MAX_S and self._cpu_time() - self._cpu_s < late_s / 2:
             self._trusted_from = now
             self._kill_at += now - self._looked_at
 

@@ -22,8 +22,8 @@ from addax.supervise.watching import Watcher, shown
 
 logger = logging.getLogger("addax.error")
 
-#: How long a worker may take to end for a reload before it is hurried, and then before it is killed, in seconds: a second
-#: for what is in progress, the application's shutdown, and no more, for somebody is waiting to see a change.
+#: How long a worker may take to end for a reload before it is hurried, and then before it is killed, in seconds: a
+#: second for what is in progress, the application's shutdown, and no more, for somebody is waiting to see a change.
 GRACE_S, KILL_S = 0.5, 2.5
 
 
