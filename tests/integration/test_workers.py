@@ -304,8 +304,8 @@ def test_connections_are_spread_evenly(tmp_path: Path, options: tuple[str, ...])
                 caller.__exit__()
     print(sorted(pids.values()))
     assert len(pids) == 4
-    # A hash spreads less evenly than a table does.
-    assert min(pids.values()) >= (count / 4) * (0.4 if "--reuse-port" in options else 0.6)
+    # On an idle machine the table gives each of them 38 to 42; what wakes first gets all but one or two without it.
+    assert min(pids.values()) >= (count / 4) * 0.4
 
 
 def test_preloaded_workers_share_what_was_imported_and_a_restart_imports_anew(tmp_path: Path) -> None:

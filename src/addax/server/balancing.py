@@ -31,9 +31,9 @@ logger = logging.getLogger("addax.error")
 SLACK_COUNT = 2
 _SLACK_SHARE = 0.125
 #: How long a worker looks away, in seconds: long enough for another one to be woken and to accept.
-PAUSE_S = 0.002
+PAUSE_S = 0.004
 #: How long it accepts whatever comes after that was in vain, in seconds; twice as long each time, up to the longest.
-_IN_VAIN_S, _IN_VAIN_MAX_S = 0.02, 1.0
+_IN_VAIN_S, _IN_VAIN_MAX_S = 0.02, 0.1
 #: No descriptor or no memory is left: how long to leave connections in the queue, in seconds (as asyncio does).
 _RETRY_S = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
