@@ -76,8 +76,11 @@ class FakeSpawner(Spawner):
         self.workers = workers
         self.problem = problem
         self.is_closed = False
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
 
     async def prepare(self) -> None:
+        await self.may_go_on.wait()
         if self.problem:
             raise StartupError(self.problem)
 
@@ -96,6 +99,7 @@ class Stage:
         self.workers: list[FakeWorker] = []
         self.spawners: list[FakeSpawner] = []
         self.next_problem = ""
+        self.holds_next = False
         self.started = asyncio.Event()
         settings = Settings(
             supervisor=SupervisorSettings(count, startup_timeout_s=startup_s, health_timeout_s=health_s),
@@ -108,6 +112,8 @@ class Stage:
 
     def _make_spawner(self, _: int) -> Spawner:
         self.spawners.append(FakeSpawner(self.workers, self.next_problem))
+        if self.holds_next:
+            self.spawners[-1].may_go_on.clear()
         return self.spawners[-1]
 
     async def _prepare(self) -> None:
@@ -568,6 +574,52 @@ def test_replacement_that_fails_after_the_old_worker_has_died_ends_the_restart(l
         await stage.until(lambda: "Restart failed" in log())
         await stage.until(lambda: len(stage.workers) == 4)
         assert stage.workers[3].place.number == 1
+        assert await stage.stop() == 0
+
+    play(main)
+
+
+def test_worker_that_is_started_while_the_new_code_is_prepared_has_the_old_and_is_replaced(
+    log: Callable[[], str],
+) -> None:
+    async def main() -> None:
+        stage = Stage(1)
+        await stage.start()
+        stage.holds_next = True
+        stage.supervisor.restart()
+        await stage.until(lambda: len(stage.spawners) == 2)
+        stage.workers[0].exit(-9)
+        await stage.until(lambda: len(stage.workers) == 2)
+        assert stage.workers[1].place.generation == 1
+        stage.workers[1].be_ready()
+        await stage.settle()
+        stage.spawners[1].may_go_on.set()
+        await stage.until(lambda: len(stage.workers) == 3)
+        assert stage.workers[2].place.generation == 2
+        stage.workers[2].be_ready()
+        await stage.until(lambda: stage.workers[1].was_told(words.STOP))
+        stage.workers[1].exit()
+        await stage.until(lambda: "Restart complete: 1 of 1 workers replaced" in log())
+        assert await stage.stop() == 0
+
+    play(main)
+
+
+def test_worker_that_is_started_after_a_restart_failed_has_the_old_code() -> None:
+    async def main() -> None:
+        stage = Stage(2)
+        await stage.start()
+        stage.supervisor.restart()
+        await stage.until(lambda: len(stage.workers) == 3)
+        stage.workers[2].exit(3)
+        await stage.until(lambda: stage.spawners[1].is_closed)
+        stage.workers[0].exit(-9)
+        await stage.until(lambda: len(stage.workers) == 4)
+        assert stage.workers[3].place.generation == 1
+        stage.workers[3].be_ready()
+        stage.supervisor.restart()
+        await stage.until(lambda: len(stage.workers) == 5)
+        assert stage.workers[4].place.generation == 3
         assert await stage.stop() == 0
 
     play(main)

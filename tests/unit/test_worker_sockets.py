@@ -83,3 +83,17 @@ def test_file_of_a_unix_socket_can_be_given_away(tmp_path: Path) -> None:
 def test_what_names_no_sockets_is_refused(text: str) -> None:
     with pytest.raises(StartupError, match="cannot take over sockets"):
         read_sockets(text)
+
+
+def test_successor_with_fewer_workers_leaves_no_queue_without_a_reader() -> None:
+    old = WorkerSockets(ListenSettings(port=0, reuse_port=True))
+    for number in (1, 2, 3):
+        old.for_worker(number)
+    copies = {number: [os.dup(fd) for fd in fds] for number, fds in read_sockets(old.describe()[0]).items()}
+    new = WorkerSockets(ListenSettings(port=0, reuse_port=True), copies, workers_count=2)
+    old.close()
+    assert [len(new.for_worker(number)) for number in (1, 2)] == [2, 1]
+    # A third worker has one of its own, not as many as the first.
+    assert len(new.for_worker(3)) == 1
+    assert len(new.addresses) == 1
+    new.close()

@@ -84,7 +84,9 @@ class Office:
         self.directory = starting_directory()
         set_title(title("supervisor", plan.app, plan.process_title))
         inherited = self.inheritance.sockets if self.inheritance is not None else None
-        self.sockets = plan.sockets or WorkerSockets(plan.settings.listen, inherited)
+        self.sockets = plan.sockets or WorkerSockets(
+            plan.settings.listen, inherited, plan.settings.supervisor.workers_count
+        )
         self._pid_file = PidFile(plan.pid_file) if plan.pid_file is not None else None
         try:
             if self.inheritance is None:

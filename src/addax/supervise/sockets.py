@@ -30,13 +30,17 @@ class WorkerSockets:
     Args:
         settings: where to listen.
         inherited: sets of descriptors by worker number (0: for all), from a supervisor that this one takes over from.
+        workers_count: how many workers there will be at first.
 
     Raises:
         StartupError: the address cannot be had, or what was inherited does not listen.
     """
 
-    def __init__(self, settings: ListenSettings, inherited: dict[int, list[int]] | None = None) -> None:
+    def __init__(
+        self, settings: ListenSettings, inherited: dict[int, list[int]] | None = None, workers_count: int = 1
+    ) -> None:
         self._settings = settings
+        self._workers_count = workers_count
         self._sets: dict[int, Listener] = {}
         self._targets: list[Target] | None = None
         if inherited:
@@ -56,7 +60,7 @@ class WorkerSockets:
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
         """What is bound: ``(host, port)``, or the path of a Unix socket."""
-        return next(iter(self._sets.values())).addresses
+        return list(dict.fromkeys(next(iter(self._sets.values())).addresses))
 
     @property
     def are_separate(self) -> bool:
@@ -104,14 +108,19 @@ class WorkerSockets:
 
     def _same_targets(self) -> list[Target]:
         """The addresses of the first set, with the port that the kernel chose."""
-        return [Target(sock.family, sock.getsockname(), False) for sock in self._sets[self._first].sockets]
+        bound = dict.fromkeys((sock.family, sock.getsockname()) for sock in self._sets[self._first].sockets)
+        return [Target(family, address, False) for family, address in bound]
 
     def _adopt(self, inherited: dict[int, list[int]]) -> None:
+        found: dict[int, list[socket.socket]] = {}
         for number, fds in inherited.items():
-            sockets = []
+            if number > self._workers_count:
+                # The old supervisor had more workers. Clients are in that queue, too: somebody has to take them.
+                number = 1 + (number - 1) % self._workers_count
             for fd in fds:
-                sockets.append(listen.adopt(fd, self._settings.backlog))
+                found.setdefault(number, []).append(listen.adopt(fd, self._settings.backlog))
                 os.close(fd)
+        for number, sockets in found.items():
             self._sets[number] = Listener(sockets, self._existing_file())
         if _SHARED in self._sets and self._settings.reuse_port:
             # They were bound for all: nobody else can bind beside them.

@@ -21,7 +21,7 @@ from typing import Any
 from addax.core.errors import StartupError
 from addax.core.load_table import LoadTable, create_table
 from addax.core.settings import Settings
-from addax.supervise.backoff import Backoff
+from addax.supervise.backoff import STABLE_S, Backoff
 from addax.supervise.child import Bounds, Child, Observer, Phase
 from addax.supervise.forensics import OomWatch
 from addax.supervise.obituary import describe_end
@@ -63,8 +63,11 @@ class Restart:
     """A rolling restart in progress."""
 
     began_at: float
-    #: What started the workers before; back in its place if the restart fails.
+    #: Of the workers that are wanted.
+    generation: int
+    #: What started the workers before, and their generation; back in their place if the restart fails.
     old_spawner: Spawner
+    old_generation: int
     #: The fork server of this generation is being made; None: there is none.
     preparing: asyncio.Task[None] | None = None
     is_prepared: bool = False
@@ -95,7 +98,9 @@ class Supervisor(Observer):
         supervisor, worker = settings.supervisor, settings.worker
         #: How many workers are wanted.
         self.count = supervisor.workers_count
+        #: Of a worker that is started now: it has the code of what starts it.
         self.generation = 1
+        self._generations_count = 1
         self.slots: dict[int, Slot] = {}
         #: Workers that have been told to end, or said that they do.
         self.leaving: set[Child] = set()
@@ -320,7 +325,12 @@ class Supervisor(Observer):
 
     def _is_outdated(self, child: Child | None) -> bool:
         restart = self._restart
-        return restart is not None and restart.is_prepared and child is not None and child.generation < self.generation
+        return (
+            restart is not None and restart.is_prepared and child is not None and child.generation < restart.generation
+        )
+
+    def _is_of_restart(self, child: Child) -> bool:
+        return self._restart is not None and child.generation == self._restart.generation
 
     def _see_what_is_done(self) -> None:
         serving = [slot for slot in self.slots.values() if slot.current is not None and slot.current.is_serving]
@@ -380,6 +390,8 @@ class Supervisor(Observer):
             old, slot.current, slot.replacement = slot.current, child, None
             reason, slot.reason = slot.reason, None
             if old is not None:
+                if old.age_s >= STABLE_S:
+                    slot.backoff = Backoff()
                 self._replaced(old, child, reason)
         self.wake()
 
@@ -387,7 +399,7 @@ class Supervisor(Observer):
         if reason is None or old.generation < new.generation:
             reason = "restart"
         self.restarts[_kind(reason)] += 1
-        if self._restart is not None and old.generation < new.generation:
+        if self._restart is not None and self._is_of_restart(new) and old.generation < new.generation:
             self._restart.replaced_count += 1
         logger.info("Worker %d: process [%d] takes over from [%d] (%s).", new.number, new.pid, old.pid, reason)
         self._retire(old)
@@ -470,7 +482,7 @@ class Supervisor(Observer):
             logger.error("Child process [%d] failed to start, stopping the parent process: it %s", child.pid, text)
             self._fail("", code)
             return
-        if child.ready_at is None and self._restart is not None and child.generation == self.generation:
+        if child.ready_at is None and self._is_of_restart(child):
             self._abandon_restart(f"child process [{child.pid}] {text}")
         delay_s = slot.backoff.died(child.age_s, bool(child.last_requests))
         slot.not_before = time.monotonic() + delay_s
@@ -490,7 +502,7 @@ class Supervisor(Observer):
         )
 
     def _not_replaced(self, slot: Slot, child: Child, text: str) -> None:
-        if self._restart is not None and child.generation == self.generation and self._is_outdated(slot.current):
+        if self._is_of_restart(child) and self._is_outdated(slot.current):
             self._abandon_restart(f"child process [{child.pid}] {text}")
             return
         slot.not_before = time.monotonic() + RETRY_S
@@ -520,11 +532,11 @@ class Supervisor(Observer):
                 slot.replacement.stop(is_handover=True)
                 self.leaving.add(slot.replacement)
                 slot.replacement = None
-        self.generation += 1
+        self._generations_count += 1
         if old is not None and old.is_prepared:
             self._dismiss(old.old_spawner)
-        self._restart = Restart(time.monotonic(), self._spawner)
-        spawner = self._make_spawner(self.generation)
+        self._restart = Restart(time.monotonic(), self._generations_count, self._spawner, self.generation)
+        spawner = self._make_spawner(self._generations_count)
         self._restart.preparing = asyncio.ensure_future(self._prepare(self._restart, spawner))
 
     async def _prepare(self, restart: Restart, spawner: Spawner) -> None:
@@ -535,7 +547,7 @@ class Supervisor(Observer):
                 self._abandon_restart(str(error))
             return
         restart.is_prepared = True
-        self._spawner = spawner
+        self._spawner, self.generation = spawner, restart.generation
         self.wake()
 
     def _end_restart(self, restart: Restart) -> None:
@@ -557,7 +569,7 @@ class Supervisor(Observer):
         assert restart is not None
         if restart.is_prepared:
             self._dismiss(self._spawner)
-            self._spawner = restart.old_spawner
+            self._spawner, self.generation = restart.old_spawner, restart.old_generation
         done = f"{restart.replaced_count} of {self.count} workers were replaced" if restart.replaced_count else ""
         logger.error("Restart failed: %s; the old workers go on serving.%s", reason, f" ({done})" if done else "")
         self.wake()

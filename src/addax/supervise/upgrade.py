@@ -104,6 +104,7 @@ class Upgrade:
         self._on_ready = on_ready
         self._notify_fd: int | None = None
         self._pid = 0
+        self._was_ready = False
 
     def start(self) -> None:
         """Start it, unless that is in progress."""
@@ -142,12 +143,14 @@ class Upgrade:
         said = os.read(self._notify_fd, len(_READY))
         self._forget()
         if said:
+            self._was_ready = True
             logger.info("The new supervisor [%d] is ready.", self._pid)
             self._on_ready(self._pid)
 
     def _ended(self, ended: asyncio.Future[int]) -> None:
         if self._notify_fd is not None:
             self._forget()
+        if not self._was_ready:
             logger.error("The new supervisor [%d] %s; this one goes on.", self._pid, describe_exit(ended.result()))
 
     def _forget(self) -> None:
