@@ -28,6 +28,7 @@ class Heartbeat:
         board: gets the time and the counters.
         state: of the worker: what is counted.
         interval_s: between two beats.
+        on_beat: called with each beat.
         now: the clock.
         resident: gives the resident memory of this process in bytes.
     """
@@ -38,6 +39,7 @@ class Heartbeat:
         board: Board,
         state: ServerState,
         interval_s: float,
+        on_beat: Callable[[], None] = lambda: None,
         now: Callable[[], float] = clock.now,
         resident: Callable[[], int] = resident_bytes,
     ) -> None:
@@ -45,6 +47,7 @@ class Heartbeat:
         self._board = board
         self._state = state
         self._interval_s = interval_s
+        self._on_beat = on_beat
         self._now = now
         self._resident = resident
         self._pid = os.getpid()
@@ -70,6 +73,7 @@ class Heartbeat:
         now = self._now()
         self._board.beat(now)
         self._board.count(self._count(now))
+        self._on_beat()
         self._due_at = now + self._interval_s
         self._timer = self._loop.call_later(self._interval_s, self._beat, context=self._context)
 

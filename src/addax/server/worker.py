@@ -40,8 +40,6 @@ from addax.server.watchdog import Watchdog
 
 logger = logging.getLogger("addax.error")
 
-#: The exit code of a worker whose event loop did not end when its supervisor was gone.
-ORPHAN_EXIT_CODE = 70
 #: Beyond the bounds of a graceful stop, how long an orphan may take, in seconds.
 _ORPHAN_MARGIN_S = 3.0
 #: A beat is due at least so often, in seconds, and several times within the bound of a healthy loop.
@@ -111,10 +109,6 @@ def serve(place: Place, link: Link, boot: Boot, config: Config) -> int:
     server: Server = (boot.server_class or Server)(config, handle_signals=False)
     server.server_state.board = board
     server.hooks = hooks
-    if place.table_fd >= 0:
-        table = LoadTable(place.table_fd)
-        os.close(place.table_fd)
-        server.make_balance = lambda: Balance(table, place.number, server.server_state)
     sockets = [socket.socket(fileno=fd) for fd in place.socket_fds]
     worker = Worker(place, link, server, board)
     try:
@@ -141,6 +135,11 @@ class Worker:
         self._server = server
         self._board = board
         self._wants_replacement = False
+        self._balance: Balance | None = None
+        if place.table_fd >= 0:
+            self._table = LoadTable(place.table_fd)
+            os.close(place.table_fd)
+            server.make_balance = self._make_balance
         self._actions: dict[str, Callable[[Message], None]] = {
             words.STOP: self._stop,
             words.HURRY: lambda _: server.hurry(),
@@ -151,7 +150,7 @@ class Worker:
         """Serve until the end."""
         loop = asyncio.get_running_loop()
         settings = self._server.config.settings()
-        heartbeat = Heartbeat(loop, self._board, self._server.server_state, _beat_interval_s(settings))
+        heartbeat = Heartbeat(loop, self._board, self._server.server_state, _beat_interval_s(settings), self._beat)
         watchdog = self._make_watchdog(loop, settings)
         loop.add_reader(self._link.fileno(), self._listen)
         loop.add_signal_handler(signal.SIGTERM, self._leave, "SIGTERM")
@@ -221,6 +220,15 @@ class Worker:
             self._stop({"kind": words.STOP, "handover": True})
         else:
             self._server.hurry()
+
+    def _make_balance(self) -> Balance:
+        self._balance = Balance(self._table, self._place.number, self._server.server_state)
+        return self._balance
+
+    def _beat(self) -> None:
+        # Connections that have ended: others are to know, and no connection has to tell it.
+        if self._balance is not None:
+            self._balance.note()
 
     def _retire(self, reason: str) -> None:
         if not self._wants_replacement:

@@ -15,7 +15,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from addax.core.errors import StartupError
@@ -25,6 +24,7 @@ from addax.supervise.backoff import STABLE_S, Backoff
 from addax.supervise.child import Bounds, Child, Observer, Phase
 from addax.supervise.forensics import OomWatch
 from addax.supervise.obituary import describe_end
+from addax.supervise.slot import Restart, Slot
 from addax.supervise.sockets import WorkerSockets
 from addax.supervise.spawning import Spawner
 
@@ -36,42 +36,6 @@ DRAIN_WAIT_S = 10.0
 RETRY_S = 10.0
 #: The exit codes of a server that could not start, and of one whose workers die again and again.
 STARTUP_FAILURE, CRASH_LOOP = 3, 1
-
-
-class Slot:
-    """A worker number: who serves under it, and who is going to."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.current: Child | None = None
-        self.replacement: Child | None = None
-        #: Why the current one is to be replaced.
-        self.reason: str | None = None
-        self.is_spawning = False
-        self.backoff = Backoff()
-        #: Nothing is started before this, ``time.monotonic``.
-        self.not_before = 0.0
-
-    @property
-    def children(self) -> list[Child]:
-        """Both."""
-        return [child for child in (self.current, self.replacement) if child is not None]
-
-
-@dataclass
-class Restart:
-    """A rolling restart in progress."""
-
-    began_at: float
-    #: Of the workers that are wanted.
-    generation: int
-    #: What started the workers before, and their generation; back in their place if the restart fails.
-    old_spawner: Spawner
-    old_generation: int
-    #: The fork server of this generation is being made; None: there is none.
-    preparing: asyncio.Task[None] | None = None
-    is_prepared: bool = False
-    replaced_count: int = 0
 
 
 class Supervisor(Observer):
