@@ -94,13 +94,15 @@ def test_deploys_under_load_fail_no_request(tmp_path: Path) -> None:
             assert server.wait_for_supervisor(old) == 0
             load.wait_for_count(REQUESTS_COUNT)
             server.wait_for("Maximum request limit")
+            assert server.started_versions()[max(server.wait_for_workers(2))] == "deploy 5"
+            # From now on a new connection may be refused; what was accepted is answered.
+            load.expect_end()
+            server.send_signal(signal.SIGTERM)
+            assert server.wait_for_supervisor() == 0
             result = load.stop()
         print(result.summary())
         assert result.failed_count == 0, result.summary()
         assert result.total >= REQUESTS_COUNT
-        assert server.started_versions()[max(server.wait_for_workers(2))] == "deploy 5"
-        server.send_signal(signal.SIGTERM)
-        assert server.wait_for_supervisor() == 0
         assert not pid_file.exists()
         server.process.wait(PATIENCE_S)
 
@@ -451,3 +453,13 @@ def test_pid_file_of_a_living_process_is_an_error(tmp_path: Path) -> None:
         assert server.wait() == 3
     assert server.count_lines(str(os.getpid())) >= 1
     assert (tmp_path / "pid").read_text() == f"{os.getpid()}\n"
+
+
+def test_signal_to_all_processes_as_systemd_sends_it_stops_them_once(tmp_path: Path) -> None:
+    with Supervised(tmp_path, *QUICK, workers=2) as server:
+        pids = server.wait_for_workers(2)
+        for pid in (*pids, server.pid):
+            os.kill(pid, signal.SIGTERM)
+        assert server.wait() == 0
+    assert server.count_lines("Started server process") == 2
+    assert server.count_lines("Terminated child process") == 2

@@ -409,8 +409,26 @@ def test_worker_that_leaves_by_itself_is_replaced_at_once() -> None:
         await stage.start()
         stage.workers[0].say(words.LEAVING, reason="SIGTERM")
         await stage.until(lambda: len(stage.workers) == 2)
+        assert stage.workers[0].was_told(words.STOP) == {"kind": "stop", "handover": True, "rest_s": None}
         assert not stage.workers[0].exited.done()
         assert await stage.stop() == 0
+
+    play(main)
+
+
+def test_signal_to_all_processes_of_a_group_replaces_nobody() -> None:
+    async def main() -> None:
+        stage = Stage(2)
+        await stage.start()
+        for worker in stage.workers:
+            worker.say(words.LEAVING, reason="SIGTERM")
+        await stage.settle()
+        stage.supervisor.stop()
+        await stage.until(lambda: all(worker.was_told(words.STOP) for worker in stage.workers))
+        # What waits in the queue is theirs to take: nobody comes after them.
+        assert [worker.was_told(words.STOP)["handover"] for worker in stage.workers] == [False, False]  # type: ignore[index]
+        assert await stage.stop() == 0
+        assert len(stage.workers) == 2
 
     play(main)
 

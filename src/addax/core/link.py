@@ -14,7 +14,7 @@ to a worker
 from a worker
 ``loaded``     the application is imported
 ``ready``      connections are accepted
-``leaving``    it ends by itself, for ``reason``: start another one
+``leaving``    somebody has asked it to end, by ``reason``: it waits for ``stop``, which says whether others go on
 ``retire``     it wants to be replaced, for ``reason``, and serves until it is told to stop
 ``failed``     it could not start, for ``reason``; its exit follows
 =============  ===========================================================================================

@@ -46,6 +46,8 @@ _ORPHAN_MARGIN_S = 3.0
 BEAT_MAX_S = 1.0
 _BEATS_PER_BOUND_COUNT = 5
 _REASON_MAX_LENGTH = 2000
+#: How long a worker that was signalled waits for the supervisor's word, in seconds.
+_ANSWER_S = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -215,11 +217,17 @@ class Worker:
     # ---- what happens here
 
     def _leave(self, reason: str) -> None:
-        if not self._server.should_exit:
-            self._link.send(words.LEAVING, reason=reason)
-            self._stop({"kind": words.STOP, "handover": True})
-        else:
+        if self._server.should_exit:
             self._server.hurry()
+        elif self._link.send(words.LEAVING, reason=reason):
+            # The supervisor knows whether others go on; a signal to all of a group has reached it, too.
+            asyncio.get_running_loop().call_later(_ANSWER_S, self._leave_unasked)
+        else:
+            self._stop({"kind": words.STOP})
+
+    def _leave_unasked(self) -> None:
+        if not self._server.should_exit:
+            self._stop({"kind": words.STOP, "handover": True})
 
     def _make_balance(self) -> Balance:
         self._balance = Balance(self._table, self._place.number, self._server.server_state)

@@ -87,7 +87,7 @@ class Observer:
         """It wants to be replaced, and serves until then."""
 
     def child_leaves(self, child: Child, reason: str) -> None:
-        """It ends, though nobody here has asked it to."""
+        """Somebody else has asked it to end; it waits to be told to."""
 
     def child_stalled(self, child: Child, silence_s: float) -> None:
         """Its event loop has given no sign of life for too long."""
@@ -260,8 +260,6 @@ class Child:
         elif kind == words.RETIRE and self.phase is Phase.READY:
             self._observer.child_retires(self, reason)
         elif kind == words.LEAVING and self.phase is not Phase.LEAVING:
-            # The deadlines of an end hold as if it had been asked for.
-            self.stop(True)
             self._observer.child_leaves(self, reason)
         elif kind == words.FAILED:
             self.failure = reason

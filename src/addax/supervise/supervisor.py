@@ -32,6 +32,8 @@ logger = logging.getLogger("addax.error")
 
 #: How long the next replacement waits for the worker before it to be gone, in seconds; then the two overlap.
 DRAIN_WAIT_S = 10.0
+#: How long a worker that was signalled waits for the answer whether it is the only one, in seconds.
+LEAVE_WAIT_S = 0.1
 #: How long a replacement that could not start, for other reasons than a restart, is not tried again, in seconds.
 RETRY_S = 10.0
 #: The exit codes of a server that could not start, and of one whose workers die again and again.
@@ -384,8 +386,14 @@ class Supervisor(Observer):
 
     def child_leaves(self, child: Child, reason: str) -> None:
         """See ``Observer``."""
-        logger.info("Child process [%d] leaves (%s). Replacing it.", child.pid, reason)
-        self._gave_up(child, reason)
+        # Who signals all processes of a group has this one's signal on the way: then there is nobody to replace it.
+        self._loop.call_later(LEAVE_WAIT_S, self._let_leave, child, reason)
+
+    def _let_leave(self, child: Child, reason: str) -> None:
+        if self._exit_code is None and child.phase not in (Phase.LEAVING, Phase.GONE):
+            logger.info("Child process [%d] leaves (%s). Replacing it.", child.pid, reason)
+            child.stop(is_handover=True)
+            self._gave_up(child, reason)
 
     def child_stalled(self, child: Child, silence_s: float) -> None:
         """See ``Observer``."""
