@@ -20,6 +20,7 @@ from harness import PATIENCE_S, drain_socket, request
 from load import LoadGenerator
 from processes import adopting_orphans, look_at, until
 from supervised import Supervised, supervised
+from supervised_app import AppFolder
 
 pytestmark = pytest.mark.network
 
@@ -463,3 +464,19 @@ def test_signal_to_all_processes_as_systemd_sends_it_stops_them_once(tmp_path: P
         assert server.wait() == 0
     assert server.count_lines("Started server process") == 2
     assert server.count_lines("Terminated child process") == 2
+
+
+def test_restart_follows_a_link_to_the_next_release(tmp_path: Path) -> None:
+    for release in ("1", "2"):
+        (tmp_path / f"release-{release}").mkdir()
+    AppFolder(tmp_path / "release-2").write("release 2")
+    link = tmp_path / "current"
+    link.symlink_to("release-1")
+    with supervised(AppFolder(link), *QUICK, env={"PWD": str(link)}) as server:
+        old = server.wait_for_workers(2)
+        (tmp_path / "next").symlink_to("release-2")
+        os.replace(tmp_path / "next", link)
+        server.send_signal(signal.SIGHUP)
+        server.wait_for("Restart complete: 2 of 2")
+        new = server.wait_for_workers(2, without=frozenset(old))
+        assert set(server.answering(new).values()) == {"release 2"}

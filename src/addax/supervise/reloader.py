@@ -42,7 +42,7 @@ class Reloader(Observer):
         self._directories = directories
         self._loop = asyncio.get_running_loop()
         self._reaper = Reaper(self._loop)
-        self._spawner = InterpreterSpawner(self._reaper)
+        self._spawner = InterpreterSpawner(self._reaper, office.directory)
         worker = office.plan.settings.worker
         # Nobody judges a worker that may stand in a debugger.
         self._bounds = Bounds.of_stop(None, None, worker.graceful_timeout_s, worker.lifespan_shutdown_timeout_s)

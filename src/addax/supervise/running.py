@@ -111,8 +111,8 @@ class Office:
     def make_spawner(self, reaper: Reaper, generation: int) -> Spawner:
         """What starts the workers of a generation."""
         if self.plan.settings.supervisor.preload:
-            return ForkSpawner(reaper, self.boot_fd, generation)
-        return InterpreterSpawner(reaper)
+            return ForkSpawner(reaper, self.boot_fd, generation, self.directory)
+        return InterpreterSpawner(reaper, self.directory)
 
     async def run_host_startup(self, reaper: Reaper) -> None:
         """Run the hook that comes before the first worker.
@@ -124,7 +124,9 @@ class Office:
             return
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            process = start_interpreter(reaper, HOST_STARTUP, Place(0, 1, self.boot_fd, theirs.fileno()))
+            process = start_interpreter(
+                reaper, HOST_STARTUP, Place(0, 1, self.boot_fd, theirs.fileno()), self.directory
+            )
         try:
             code = await asyncio.shield(process.exited)
         except asyncio.CancelledError:

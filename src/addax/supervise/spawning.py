@@ -125,29 +125,41 @@ class Spawner(abc.ABC):
         """Start no more."""
 
 
-def start_interpreter(reaper: Reaper, module: str, place: Place) -> Process:
+def start_interpreter(reaper: Reaper, module: str, place: Place, directory: str) -> Process:
     """Run a module in a new interpreter that is started as this one was.
+
+    Args:
+        reaper: hears of its end.
+        module: its name.
+        place: what the module is told.
+        directory: where it begins, by a name that may lead to another place by now; where it leads nowhere, here.
 
     Raises:
         OSError: no process could be made.
     """
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     command = [sys.executable, *flags, "-m", module, str(place)]
-    process = subprocess.Popen(command, pass_fds=place.fds)
+    process = subprocess.Popen(command, pass_fds=place.fds, cwd=directory if os.path.isdir(directory) else None)
     # Its end is the reaper's to take.
     process.returncode = 0
     return Process(process.pid, reaper.watch(process.pid))
 
 
 class InterpreterSpawner(Spawner):
-    """A new interpreter for each worker."""
+    """A new interpreter for each worker.
 
-    def __init__(self, reaper: Reaper) -> None:
+    Args:
+        reaper: hears of their ends.
+        directory: where they begin.
+    """
+
+    def __init__(self, reaper: Reaper, directory: str) -> None:
         self._reaper = reaper
+        self._directory = directory
 
     async def spawn(self, place: Place) -> Process:
         """See ``Spawner.spawn``."""
-        return start_interpreter(self._reaper, WORKER, place)
+        return start_interpreter(self._reaper, WORKER, place, self._directory)
 
 
 class ForkSpawner(Spawner):
@@ -159,12 +171,14 @@ class ForkSpawner(Spawner):
         reaper: hears of the end of that process.
         boot_fd: what it begins with.
         generation: shown in its place.
+        directory: where it begins.
     """
 
-    def __init__(self, reaper: Reaper, boot_fd: int, generation: int) -> None:
+    def __init__(self, reaper: Reaper, boot_fd: int, generation: int, directory: str) -> None:
         self._reaper = reaper
         self._boot_fd = boot_fd
         self._generation = generation
+        self._directory = directory
         self._loop = asyncio.get_running_loop()
         self._server: _ForkServer | None = None
         self._turn = asyncio.Lock()
@@ -178,7 +192,7 @@ class ForkSpawner(Spawner):
         ours, theirs = socket.socketpair()
         try:
             place = Place(0, self._generation, self._boot_fd, theirs.fileno())
-            process = start_interpreter(self._reaper, FORK_SERVER, place)
+            process = start_interpreter(self._reaper, FORK_SERVER, place, self._directory)
         except BaseException:
             ours.close()
             raise
