@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaos_rounds import HEALTH_S, Chaos
-from load import LoadGenerator
+from load_generator import LoadGenerator
 from processes import adopting_orphans
 from supervised import Supervised
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from load import LoadGenerator
+from load_generator import LoadGenerator
 from load_tally import Failure
 from processes import look_at, until
 from supervised import Caller, Supervised

@@ -1,4 +1,4 @@
-"""Clients that send numbered requests, one after the other, and judge each answer; ``load`` runs many of them.
+"""Clients that send numbered requests, one after the other, and judge each answer; ``load_generator`` runs many.
 
 What counts as a failure stands in ``load_tally``.
 """

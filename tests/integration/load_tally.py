@@ -1,4 +1,4 @@
-"""Numbered requests, and what becomes of each as its client sees it; for ``load_clients`` and ``load``.
+"""Numbered requests, and what becomes of each as its client sees it; for ``load_clients`` and ``load_generator``.
 
 What becomes of a request, as its client sees it:
 

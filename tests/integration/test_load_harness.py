@@ -18,8 +18,8 @@ from typing import Any
 import processes
 import pytest
 from harness import PATIENCE_S
-from load import LoadGenerator, LoadResult
 from load_clients import KINDS
+from load_generator import LoadGenerator, LoadResult
 from supervised import Supervised
 from supervised_app import AppFolder
 

@@ -304,11 +304,18 @@ def test_a_start_that_fails_half_way_closes_what_it_opened(run: Run, monkeypatch
             raise OSError("no more of these")
 
         monkeypatch.setattr(asyncio.get_running_loop().__class__, "create_server", fail)
+        real, opened = listen.open_listener, list[socket.socket]()
+
+        def note(*args: Any) -> listen.Listener:
+            listener = real(*args)
+            opened.extend(listener.sockets)
+            return listener
+
+        monkeypatch.setattr(listen, "open_listener", note)
         with pytest.raises(OSError, match="no more of these"):
             await server.serve()
         assert app.events == ["startup", "shutdown"]
-        assert server._listener is not None
-        assert [sock.fileno() for sock in server._listener.sockets] == [-1]
+        assert [sock.fileno() for sock in opened] == [-1]
 
     monkeypatch.setattr("addax.server.accepting.open_server", _fail_to_open)
     run(main())

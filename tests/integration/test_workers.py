@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from harness import PATIENCE_S, drain_socket, request
-from load import LoadGenerator
+from load_generator import LoadGenerator
 from processes import adopting_orphans, look_at, until
 from supervised import Supervised, supervised
 from supervised_app import AppFolder
