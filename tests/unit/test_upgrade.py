@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from addax.core.errors import StartupError
 from addax.supervise.upgrade import VARIABLE, starting_directory, take_inheritance
+
+PATIENCE_S = 10.0
 
 
 def set_variable(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
@@ -22,18 +26,39 @@ def test_nothing_is_inherited_without_the_variable(monkeypatch: pytest.MonkeyPat
 
 
 def test_inheritance_is_taken_once_and_tells_its_predecessor(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = os.pipe()
+    ours, theirs = socket.socketpair()
     sock = os.open(os.devnull, os.O_RDONLY)
-    set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs, sockets=json.dumps({"0": [sock]}))
+    set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs.detach(), sockets=json.dumps({"0": [sock]}))
     found = take_inheritance()
     assert found is not None
     assert found.sockets == {0: [sock]}
     assert VARIABLE not in os.environ
-    found.tell_ready()
-    assert os.read(ours, 100) == b"ready\n"
-    assert os.read(ours, 100) == b""
-    os.close(ours)
     os.close(sock)
+
+    async def main() -> None:
+        released = asyncio.Event()
+        found.tell_ready(asyncio.get_running_loop(), released.set)
+        assert ours.recv(100) == b"ready\n"
+        assert not released.is_set()
+        ours.close()
+        await asyncio.wait_for(released.wait(), PATIENCE_S)
+
+    asyncio.run(main())
+
+
+def test_predecessor_that_is_gone_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs.detach(), sockets="{}")
+    found = take_inheritance()
+    assert found is not None
+    ours.close()
+
+    async def main() -> None:
+        released = asyncio.Event()
+        found.tell_ready(asyncio.get_running_loop(), released.set)
+        await asyncio.wait_for(released.wait(), PATIENCE_S)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parent": "x", "notify_fd": 1, "sockets": "{}"}'])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from addax.core import link as words
-from addax.core.board import Board, ServedRequest, create_board
+from addax.core.board import Board, Counters, ServedRequest, create_board
 from addax.core.link import Link, Message
 from addax.core.place import Place
 from addax.supervise.spawning import Process, Spawner
@@ -125,6 +125,7 @@ class Child:
         self.ready_at: float | None = None
         #: What it was doing when it ended.
         self.last_requests: list[ServedRequest] = []
+        self._last_counters = Counters()
         self._bounds = bounds
         self._observer = observer
         self._loop = asyncio.get_running_loop()
@@ -185,6 +186,14 @@ class Child:
         return self.phase is Phase.READY
 
     @property
+    def is_healthy(self) -> bool:
+        """Whether it is serving, and its event loop has given a sign of life lately, if anybody looks for one."""
+        if not self.is_serving or self._board is None:
+            return False
+        bound_s = self._bounds.health_s
+        return bound_s is None or time.monotonic() - self._board.heartbeat_at < bound_s
+
+    @property
     def age_s(self) -> float:
         """How long ago it became ready; 0: it never was."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
@@ -193,6 +202,11 @@ class Child:
     def board(self) -> Board | None:
         """Its heartbeat, its counters and its requests."""
         return self._board
+
+    @property
+    def counters(self) -> Counters:
+        """What it counts, as of its last heartbeat."""
+        return self._last_counters if self._board is None else self._board.counters()
 
     # ---- end
 
@@ -282,6 +296,7 @@ class Child:
         for name in list(self._timers):
             self._drop_timer(name)
         self.last_requests = self._board.requests(time.monotonic())
+        self._last_counters = self._board.counters()
         self._board.close()
         self._board = None
         self._observer.child_gone(self)

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from addax.net.notify import Pulse
 from addax.supervise.child import Bounds, Child, Observer
 from addax.supervise.obituary import describe_end
 from addax.supervise.running import Office, log_process, taking_signals
@@ -52,11 +53,15 @@ class Reloader(Observer):
         self._news = asyncio.Event()
         self._changes: list[Path] = []
         self._is_reload_asked = False
+        self._notifier = office.notifier
+        self._pulse = Pulse(self._loop, self._notifier, lambda: True)
+        #: The service manager waits for the end of a reload.
+        self._is_reload_told = False
 
     async def run(self) -> int:
         """Serve until a signal; returns the exit code."""
         logger.info("Will watch for changes in these directories: %s", [str(path) for path in self._directories])
-        self._office.opened()
+        self._office.opened(self._tell_ready)
         log_process("Started reloader process", f" using {self._watcher.name}")
         with taking_signals(self._loop, self._actions()):
             await self._office.run_host_startup(self._reaper)
@@ -69,6 +74,7 @@ class Reloader(Observer):
                 with contextlib.suppress(asyncio.CancelledError):
                     await watching
                 await self._watcher.close()
+        self._pulse.stop()
         self._reaper.close()
         log_process("Stopping reloader process")
         return 0
@@ -115,11 +121,17 @@ class Reloader(Observer):
             self._news.clear()
             await self._news.wait()
 
+    def child_ready(self, child: Child) -> None:
+        """See ``Observer``."""
+        self._tell_reloaded("")
+
     def child_gone(self, child: Child) -> None:
         """See ``Observer``."""
         if child is self._child and not self._is_stopping() and not child.was_asked:
             # Its own words are above.
-            logger.error("The application %s. Waiting for a change to start it again.", describe_end(child, False))
+            text = f"The application {describe_end(child, False)}. Waiting for a change to start it again."
+            logger.error("%s", text)
+            self._tell_reloaded(text)
         self._news.set()
 
     def child_leaves(self, child: Child, reason: str) -> None:
@@ -138,7 +150,7 @@ class Reloader(Observer):
             signal.SIGINT.name: self._stop,
             signal.SIGTERM.name: self._stop,
             "SIGQUIT": self._stop,
-            "SIGHUP": self._reload,
+            "SIGHUP": self._hang_up,
             "SIGUSR1": self._reopen_logs,
             # Nothing to do, and no reason to end either.
             "SIGUSR2": _ignore,
@@ -154,12 +166,29 @@ class Reloader(Observer):
     def _is_stopping(self) -> bool:
         return self._stops_count > 0
 
+    def _hang_up(self) -> None:
+        self._notifier.reloading()
+        self._is_reload_told = True
+        self._reload()
+
+    def _tell_ready(self) -> None:
+        # The socket is open; whether the application works is what is being tried out here.
+        self._notifier.ready()
+        self._pulse.start()
+
+    def _tell_reloaded(self, status: str) -> None:
+        if self._is_reload_told:
+            self._is_reload_told = False
+            self._notifier.ready(status)
+
     def _reload(self) -> None:
         self._is_reload_asked = True
         self._news.set()
 
     def _stop(self) -> None:
         self._stops_count += 1
+        if self._stops_count == 1:
+            self._notifier.stopping()
         self._office.sockets.close()
         if self._child is not None:
             if self._stops_count == 1:

@@ -1,5 +1,7 @@
 """The process of a supervisor around its heart: sockets, signals, pid file, rights, and the succession by a new one.
 
+What the service manager hears of it is wired here, too.
+
 ``addax._run`` describes what is to be run in a ``Plan``; ``run`` returns the exit code. Used for workers and for
 ``--reload``.
 """
@@ -23,7 +25,9 @@ from addax.core.place import Place
 from addax.core.settings import Settings
 from addax.core.shared_memory import create_shared_memory
 from addax.loops import running
+from addax.net.notify import Notifier
 from addax.supervise import privileges
+from addax.supervise.bulletin import Bulletin
 from addax.supervise.forensics import describe_exit
 from addax.supervise.pid_file import PidFile
 from addax.supervise.sockets import WorkerSockets
@@ -80,7 +84,9 @@ class Office:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.notifier = Notifier.take()
         self.inheritance: Inheritance | None = take_inheritance()
+        self.notifier.is_main = self.inheritance is None
         self.directory = starting_directory()
         set_title(title("supervisor", plan.app, plan.process_title))
         inherited = self.inheritance.sockets if self.inheritance is not None else None
@@ -101,12 +107,23 @@ class Office:
         self.boot_fd = create_shared_memory("addax-boot", len(plan.boot))
         os.pwrite(self.boot_fd, plan.boot, 0)
 
-    def opened(self) -> None:
-        """Everything is ready: tell it, and let the predecessor go."""
+    def opened(self, on_main: Callable[[], None]) -> None:
+        """Everything is ready: tell it, and let the predecessor go.
+
+        Args:
+            on_main: called when this is the main process of the service; without a predecessor it has always been.
+        """
         self.plan.announce(self.sockets.addresses)
-        if self.inheritance is not None:
-            self._write_pid()
-            self.inheritance.tell_ready()
+        if self.inheritance is None:
+            on_main()
+            return
+
+        def released() -> None:
+            self.notifier.is_main = True
+            on_main()
+
+        self._write_pid()
+        self.inheritance.tell_ready(asyncio.get_running_loop(), released)
 
     def make_spawner(self, reaper: Reaper, generation: int) -> Spawner:
         """What starts the workers of a generation."""
@@ -149,6 +166,7 @@ class Office:
         os.close(self.boot_fd)
         if self._pid_file is not None:
             self._pid_file.remove()
+        self.notifier.close()
 
     def _write_pid(self) -> None:
         if self._pid_file is not None:
@@ -195,12 +213,18 @@ async def supervise_workers(office: Office) -> int:
         office.boot_fd,
         lambda generation: office.make_spawner(reaper, generation),
         prepare=lambda: office.run_host_startup(reaper),
-        on_started=office.opened,
+        on_started=lambda: office.opened(bulletin.ready),
     )
+    supervisor.witness = bulletin = Bulletin(office.notifier, supervisor, office.plan.settings.supervisor)
     log_process("Started parent process")
-    upgrade = Upgrade(loop, reaper, office.sockets, office.directory, lambda _: _succeed(office, supervisor))
+    variables = office.notifier.successor_variables()
+    upgrade = Upgrade(
+        loop, reaper, office.sockets, office.directory, variables, lambda pid: _succeed(office, supervisor, pid)
+    )
+    bulletin.open()
     with taking_signals(loop, _Signals(supervisor, upgrade).actions):
         code = await supervisor.run()
+    bulletin.close()
     reaper.close()
     log_process("Stopping parent process")
     return code
@@ -212,7 +236,10 @@ def log_process(words: str, more: str = "") -> None:
     logger.info("%s [%d]%s", words, pid, more, extra={"color_message": f"{words} [\x1b[36m{pid}\x1b[0m]{more}"})
 
 
-def _succeed(office: Office, supervisor: Supervisor) -> None:
+def _succeed(office: Office, supervisor: Supervisor, pid: int) -> None:
+    # First: the end of this process is to be no news for the service manager. One that ends anyhow is to be one.
+    if not supervisor.is_stopping:
+        office.notifier.mainpid(pid)
     office.sockets.leave_file()
     supervisor.stop(is_handover=True)
 

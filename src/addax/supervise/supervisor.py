@@ -27,6 +27,7 @@ from addax.supervise.obituary import describe_end
 from addax.supervise.slot import Restart, Slot
 from addax.supervise.sockets import WorkerSockets
 from addax.supervise.spawning import Spawner
+from addax.supervise.witness import Witness
 
 logger = logging.getLogger("addax.error")
 
@@ -74,7 +75,9 @@ class Supervisor(Observer):
         self.restarts: Counter[str] = Counter()
         self.killed_count = 0
         self.is_started = False
-        self._bounds = Bounds.of_stop(
+        #: Is told what happens; who wants to know puts another one here.
+        self.witness = Witness()
+        self.bounds = Bounds.of_stop(
             supervisor.startup_timeout_s,
             supervisor.health_timeout_s,
             worker.graceful_timeout_s,
@@ -125,6 +128,11 @@ class Supervisor(Observer):
             text = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.restarts.items()))
             logger.info("Workers replaced: %s.", text)
         return self._exit_code or 0
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether all workers were told to end."""
+        return self._exit_code is not None
 
     def _is_over(self) -> bool:
         return self._exit_code is not None and not self.children() and not self._is_spawning()
@@ -197,6 +205,7 @@ class Supervisor(Observer):
         """
         if self._exit_code is None:
             self._exit_code = exit_code
+            self.witness.stop_begins()
             if self._restart is not None and self._restart.preparing is not None:
                 self._restart.preparing.cancel()
             if not is_handover:
@@ -323,7 +332,7 @@ class Supervisor(Observer):
 
     async def _spawn(self, slot: Slot, is_replacement: bool) -> None:
         slot.is_spawning = True
-        child = Child(slot.number, self.generation, self._bounds, self)
+        child = Child(slot.number, self.generation, self.bounds, self)
         try:
             sockets = self._sockets.for_worker(slot.number)
             table_fd = -1 if self._sockets.are_separate else self._table_fd
@@ -510,6 +519,7 @@ class Supervisor(Observer):
         self._restart = Restart(time.monotonic(), self._generations_count, self._spawner, self.generation)
         spawner = self._make_spawner(self._generations_count)
         self._restart.preparing = asyncio.ensure_future(self._prepare(self._restart, spawner))
+        self.witness.restart_begins()
 
     async def _prepare(self, restart: Restart, spawner: Spawner) -> None:
         try:
@@ -525,12 +535,10 @@ class Supervisor(Observer):
     def _end_restart(self, restart: Restart) -> None:
         self._restart = None
         self._dismiss(restart.old_spawner)
-        logger.info(
-            "Restart complete: %d of %d workers replaced in %.1f s.",
-            restart.replaced_count,
-            self.count,
-            time.monotonic() - restart.began_at,
-        )
+        seconds = time.monotonic() - restart.began_at
+        text = f"Restart complete: {restart.replaced_count} of {self.count} workers replaced in {seconds:.1f} s."
+        logger.info("%s", text)
+        self.witness.restart_ends(text, has_failed=False)
 
     def _dismiss(self, spawner: Spawner) -> None:
         """It ends when its last worker has."""
@@ -542,8 +550,10 @@ class Supervisor(Observer):
         if restart.is_prepared:
             self._dismiss(self._spawner)
             self._spawner, self.generation = restart.old_spawner, restart.old_generation
-        done = f"{restart.replaced_count} of {self.count} workers were replaced" if restart.replaced_count else ""
-        logger.error("Restart failed: %s; the old workers go on serving.%s", reason, f" ({done})" if done else "")
+        done = f" ({restart.replaced_count} of {self.count} workers were replaced)" if restart.replaced_count else ""
+        text = f"Restart failed: {reason}; the old workers go on serving.{done}"
+        logger.error("%s", text)
+        self.witness.restart_ends(text, has_failed=True)
         self.wake()
 
 

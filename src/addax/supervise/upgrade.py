@@ -1,6 +1,7 @@
 """SIGUSR2: start a new supervisor, with the code as it is now, on the same sockets; end when it is ready.
 
 The new one is started with the command line of this one and inherits the sockets; an environment variable tells it so.
+It says on a connection to this one that it is ready; this one names it to the service manager and closes it.
 It begins as a child of this process and is nobody's when this process has gone, as after any start in the background.
 A new one that cannot start leaves everything as it was.
 """
@@ -8,12 +9,14 @@ A new one that cannot start leaves everything as it was.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from addax.core.errors import StartupError
@@ -34,7 +37,7 @@ class Inheritance:
 
     Attributes:
         parent: the process id of that one.
-        notify_fd: where it is told that this one is ready.
+        notify_fd: where it is told that this one is ready; ends when that one has no more to say.
         sockets: descriptors by worker number, see ``sockets``.
     """
 
@@ -42,10 +45,23 @@ class Inheritance:
     notify_fd: int
     sockets: dict[int, list[int]]
 
-    def tell_ready(self) -> None:
-        """Let the old one end."""
-        os.write(self.notify_fd, _READY)
-        os.close(self.notify_fd)
+    def tell_ready(self, loop: asyncio.AbstractEventLoop, on_released: Callable[[], None]) -> None:
+        """Let the old one end.
+
+        Args:
+            loop: waits for the answer.
+            on_released: called when that one has named this process to the service manager, or is gone.
+        """
+
+        def released() -> None:
+            loop.remove_reader(self.notify_fd)
+            os.close(self.notify_fd)
+            on_released()
+
+        loop.add_reader(self.notify_fd, released)
+        with contextlib.suppress(OSError):
+            # If it is gone there is nobody to tell, and nobody to wait for.
+            os.write(self.notify_fd, _READY)
 
 
 def take_inheritance() -> Inheritance | None:
@@ -86,7 +102,8 @@ class Upgrade:
         reaper: hears of its end.
         sockets: for it.
         directory: where it is started.
-        on_ready: called, with its process id, when its workers are ready.
+        variables: that its environment has besides those of this process.
+        on_ready: called, with its process id, when its workers are ready, and before it hears that this was understood.
     """
 
     def __init__(
@@ -95,14 +112,16 @@ class Upgrade:
         reaper: Reaper,
         sockets: WorkerSockets,
         directory: str,
+        variables: Mapping[str, str],
         on_ready: Callable[[int], None],
     ) -> None:
         self._loop = loop
         self._reaper = reaper
         self._sockets = sockets
         self._directory = directory
+        self._variables = variables
         self._on_ready = on_ready
-        self._notify_fd: int | None = None
+        self._link: socket.socket | None = None
         self._pid = 0
         self._was_ready = False
 
@@ -113,48 +132,51 @@ class Upgrade:
                 "SIGUSR2: not as the first process of a container, which ends with it. SIGHUP restarts workers."
             )
             return
-        if self._notify_fd is not None:
+        if self._link is not None:
             logger.warning("SIGUSR2: process [%d], the new supervisor, is starting already.", self._pid)
             return
-        notify_fd, theirs = os.pipe()
+        ours, theirs = socket.socketpair()
         text, fds = self._sockets.describe()
-        fields = {"parent": os.getpid(), "notify_fd": theirs, "sockets": text}
+        fields = {"parent": os.getpid(), "notify_fd": theirs.fileno(), "sockets": text}
         try:
             process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]],
                 cwd=self._directory,
-                env={**os.environ, VARIABLE: json.dumps(fields)},
-                pass_fds=[theirs, *fds],
+                env={**os.environ, **self._variables, VARIABLE: json.dumps(fields)},
+                pass_fds=[theirs.fileno(), *fds],
             )
         except OSError as error:
-            os.close(notify_fd)
+            ours.close()
             logger.error("SIGUSR2: a new supervisor cannot be started: %s", error)
             return
         finally:
-            os.close(theirs)
+            theirs.close()
         process.returncode = 0  # its end is the reaper's to take
-        self._pid, self._notify_fd = process.pid, notify_fd
+        self._pid, self._link = process.pid, ours
         self._reaper.watch(process.pid).add_done_callback(self._ended)
-        self._loop.add_reader(notify_fd, self._listen)
+        self._loop.add_reader(ours, self._listen)
         logger.info("Received SIGUSR2, starting a new supervisor [%d].", process.pid)
 
     def _listen(self) -> None:
-        assert self._notify_fd is not None
-        said = os.read(self._notify_fd, len(_READY))
-        self._forget()
+        assert self._link is not None
+        try:
+            said = self._link.recv(len(_READY))
+        except ConnectionError:
+            said = b""
         if said:
             self._was_ready = True
             logger.info("The new supervisor [%d] is ready.", self._pid)
             self._on_ready(self._pid)
+        self._forget()
 
     def _ended(self, ended: asyncio.Future[int]) -> None:
-        if self._notify_fd is not None:
+        if self._link is not None:
             self._forget()
         if not self._was_ready:
             logger.error("The new supervisor [%d] %s; this one goes on.", self._pid, describe_exit(ended.result()))
 
     def _forget(self) -> None:
-        assert self._notify_fd is not None
-        self._loop.remove_reader(self._notify_fd)
-        os.close(self._notify_fd)
-        self._notify_fd = None
+        assert self._link is not None
+        self._loop.remove_reader(self._link)
+        self._link.close()
+        self._link = None
