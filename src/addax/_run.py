@@ -21,6 +21,8 @@ from addax.core.errors import ConfigError, StartupError
 from addax.core.settings import ListenSettings
 from addax.net import listen
 from addax.net.listen import Listener
+from addax.net.notify import Notifier
+from addax.server.announcing import Announcer
 from addax.server.banner import log_running
 from addax.server.boot import Boot
 from addax.server.hooking import WorkerHooks
@@ -29,6 +31,7 @@ from addax.server.server import Server
 if TYPE_CHECKING:
     import socket
 
+    from addax.supervise.privileges import Identity
     from addax.supervise.running import Plan
 
 P = ParamSpec("P")
@@ -99,7 +102,8 @@ def _serve_alone(config: Config) -> None:
     from addax.supervise.pid_file import PidFile
 
     set_title(title("server", _app_name(config), config.process_title))
-    listener = _become_other_user(config)
+    notifier = Notifier.take()
+    listener = _bind_early(config)
     hooks = WorkerHooks(os.fspath(config.hooks), _app_name(config)) if config.hooks is not None else None
     if hooks is not None:
         hooks.host_startup()
@@ -109,6 +113,7 @@ def _serve_alone(config: Config) -> None:
     server = Server(config)
     if hooks is not None:
         server.hooks = hooks
+    server.announcer = Announcer(notifier)
     if listener is not None:
         server.listen_on(listener)
     pid_file = PidFile(os.fspath(config.pid_file)) if config.pid_file is not None else None
@@ -122,22 +127,28 @@ def _serve_alone(config: Config) -> None:
     finally:
         if pid_file is not None:
             pid_file.remove()
+        notifier.close()
     if server.startup_error is not None:
         sys.exit(STARTUP_FAILURE)
 
 
-def _become_other_user(config: Config) -> Listener | None:
-    """Bind, while that is allowed, and give the rights up; None if nobody has asked for it."""
-    if config.user is None and config.group is None:
-        return None
-    from addax.supervise import privileges
+def _bind_early(config: Config) -> Listener | None:
+    """Take what was passed before anything else is started; bind, while that is allowed, and give the rights up.
 
-    identity = privileges.resolve(config.user, config.group)
-    if identity is None:
+    Returns:
+        None: there is no reason to be early.
+    """
+    identity: Identity | None = None
+    if config.user is not None or config.group is not None:
+        from addax.supervise import privileges
+
+        identity = privileges.resolve(config.user, config.group)
+    if identity is None and not isinstance(config.fd, str):
         return None
     listener = listen.open_listener(config.settings().listen)
-    listener.chown(identity.uid, identity.gid)
-    privileges.drop(identity)
+    if identity is not None:
+        listener.chown(identity.uid, identity.gid)
+        privileges.drop(identity)
     return listener
 
 

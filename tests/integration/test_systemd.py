@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from harness import PATIENCE_S
-from processes import adopting_orphans
+from harness import PATIENCE_S, Process, request
+from processes import adopting_orphans, look_at, until
 from service_manager import ServiceManager
 from supervised import Supervised, supervised
 from supervised_app import AppFolder
@@ -166,3 +169,153 @@ def test_reload_from_files_is_ready_and_reloads(tmp_path: Path, manager: Service
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
     assert manager.sequence() == ["READY", "RELOADING", "READY", "STOPPING"]
+
+
+# ---- a single process
+
+
+def test_single_process_from_start_to_end(start: Callable[..., Process], manager: ServiceManager) -> None:
+    server = start("--port", "0", env=manager.environment(watchdog_s=1.0))
+    ready = manager.wait_for("READY=1")
+    assert ready.pid == server.process.pid
+    assert ready.fields["STATUS"] == "0 requests in progress, 0 connections, 0 requests"
+    server.wait_for("app: startup")
+    # From the event loop, as often as twice in that time.
+    manager.wait_for("WATCHDOG=1", count=3)
+    with request(server.address, "/slow"):
+        server.wait_for("app: /slow")
+        server.send_signal(signal.SIGTERM)
+        stopping = manager.wait_for("STOPPING=1")
+        assert stopping.fields["STATUS"] == "Stopping: 1 request in progress, 1 connection, 0 requests"
+        manager.wait_until(lambda word: "EXTEND_TIMEOUT_USEC" in word.fields)
+    assert server.wait() == -signal.SIGTERM
+    assert manager.sequence() == ["READY", "STOPPING"]
+    assert manager.refused == []
+
+
+def test_blocked_loop_of_a_single_process_does_not_beat(start: Callable[..., Process], manager: ServiceManager) -> None:
+    server = start("--port", "0", env=manager.environment(watchdog_s=0.4))
+    manager.wait_for("WATCHDOG=1", count=2)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    until(lambda: is_stopped(server.process.pid), PATIENCE_S, lambda: "it runs")
+    before = manager.count("WATCHDOG=1")
+    with pytest.raises(AssertionError):
+        manager.wait_for("WATCHDOG=1", count=before + 2, patience_s=1.0)
+    os.kill(server.process.pid, signal.SIGCONT)
+    manager.wait_for("WATCHDOG=1", count=before + 2)
+
+
+def is_stopped(pid: int) -> bool:
+    info = look_at(pid)
+    return info is not None and info.state == "T"
+
+
+def test_single_process_that_cannot_start_is_never_ready(
+    start: Callable[..., Process], manager: ServiceManager
+) -> None:
+    server = start("--port", "0", env={**manager.environment(), "FAIL_AT_STARTUP": "1"})
+    assert server.wait() == 3
+    assert manager.sequence() == ["STOPPING"]
+
+
+# ---- sockets that are passed
+
+#: Puts sockets where systemd would, names this process, and becomes the server.
+ACTIVATE = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 100) for fd in os.environ.pop("TEST_FDS").split(",")]
+for number, fd in enumerate(high, 3):
+    os.dup2(fd, number)
+os.environ.setdefault("LISTEN_PID", str(os.getpid()))
+os.environ["LISTEN_FDS"] = str(len(high))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def activation(*sockets: socket.socket, names: str = "", **environment: str) -> dict[str, Any]:
+    """Options of ``Process`` for a server that gets sockets."""
+    fds = [sock.fileno() for sock in sockets]
+    variables = {"TEST_FDS": ",".join(map(str, fds)), **({"LISTEN_FDNAMES": names} if names else {}), **environment}
+    return {"prefix": (sys.executable, "-c", ACTIVATE), "pass_fds": fds, "env": variables}
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[socket.socket]]:
+    """Three that listen."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    yield sockets
+    for sock in sockets:
+        sock.close()
+
+
+def answers(sock: socket.socket) -> bool:
+    """Whether somebody answers at the other end, and not only the kernel."""
+    with request(sock.getsockname(), "/pid") as client:
+        client.settimeout(PATIENCE_S)
+        return client.recv(12) == b"HTTP/1.1 200"
+
+
+def test_single_process_serves_on_all_sockets_that_were_passed(
+    start: Callable[..., Process], sockets: list[socket.socket]
+) -> None:
+    server = start("--fd", "systemd", **activation(*sockets))
+    line = server.wait_for("Addax running on socket")
+    assert all(str(sock.getsockname()) in line for sock in sockets)
+    assert all(answers(sock) for sock in sockets)
+    server.send_signal(signal.SIGTERM)
+    assert server.wait() == -signal.SIGTERM
+    # They are systemd's: what comes now waits for the next start.
+    with request(sockets[0].getsockname(), "/pid") as client:
+        again = start("--fd", "systemd", **activation(*sockets))
+        assert client.recv(12) == b"HTTP/1.1 200"
+        again.send_signal(signal.SIGTERM)
+        assert again.wait() == -signal.SIGTERM
+
+
+def test_single_process_takes_sockets_by_name(start: Callable[..., Process], sockets: list[socket.socket]) -> None:
+    server = start("--fd", "systemd:web", **activation(*sockets, names="web:admin:web"))
+    line = server.wait_for("Addax running on socket")
+    assert [str(sock.getsockname()) in line for sock in sockets] == [True, False, True]
+    assert answers(sockets[0])
+    assert answers(sockets[2])
+
+
+def test_supervisor_serves_on_sockets_that_were_passed_and_hands_them_on(
+    tmp_path: Path, sockets: list[socket.socket], manager: ServiceManager
+) -> None:
+    options = activation(*sockets, names="web:admin:web", **manager.environment())
+    with adopting_orphans(), Supervised(tmp_path, *QUICK, "--fd", "systemd:web", **options) as server:
+        manager.wait_for("READY=1")
+        for pid in server.wait_for_workers(2):
+            assert b"LISTEN_" not in Path(f"/proc/{pid}/environ").read_bytes()
+            # Two sockets in each, and not the third one.
+            assert len(inodes(server.open_fds(pid)) & set(map(inode, sockets))) == 2
+        assert answers(sockets[0])
+        assert answers(sockets[2])
+        old = server.pid
+        server.send_signal(signal.SIGUSR2)
+        server.adopt(int(manager.wait_until(lambda word: "MAINPID" in word.fields).fields["MAINPID"]))
+        assert server.wait_for_supervisor(old) == 0
+        assert answers(sockets[0])
+        assert answers(sockets[2])
+        manager.wait_for("READY=1", count=2)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait_for_supervisor() == 0
+        server.process.wait(PATIENCE_S)
+
+
+def inode(sock: socket.socket) -> str:
+    return f"socket:[{os.fstat(sock.fileno()).st_ino}]"
+
+
+def inodes(fds: dict[int, str]) -> set[str]:
+    return set(fds.values())
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_sockets_of_another_process_are_refused(
+    start: Callable[..., Process], sockets: list[socket.socket], workers: tuple[str, ...]
+) -> None:
+    server = start("--fd", "systemd", *workers, **activation(*sockets, LISTEN_PID="1"))
+    assert server.wait() == 3
+    assert "--fd systemd: the sockets are for process 1 (LISTEN_PID), and this one is " in server.lines[-1]

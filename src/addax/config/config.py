@@ -80,7 +80,7 @@ class Config:
     host: str | None = "127.0.0.1"
     port: int = 8000
     uds: str | os.PathLike[str] | None = None
-    fd: int | None = None
+    fd: int | str | None = None
     loop: str = "auto"
     http: str = "auto"
     http2: bool = False

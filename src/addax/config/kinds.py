@@ -120,6 +120,30 @@ class WorkerCount(Whole):
 
 
 @dataclass(frozen=True)
+class Inherited(Whole):
+    """The descriptor of a socket, or ``systemd`` or ``systemd:NAME`` for those that systemd has passed."""
+
+    low: int | None = 0
+    metavar = "INTEGER|systemd[:NAME]"
+
+    def read(self, value: object) -> int | str:  # type: ignore[override]  # the only one that may stay a word
+        """See ``Kind.read``."""
+        if isinstance(value, str):
+            text = value.strip()
+            word, has_name, name = text.partition(":")
+            if word == "systemd" and bool(has_name) == bool(name):
+                return text
+        try:
+            return super().read(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor systemd, nor systemd:NAME") from None
+
+    def allowed(self) -> str:
+        """See ``Kind.allowed``."""
+        return f"{super().allowed()}, systemd, or systemd:NAME"
+
+
+@dataclass(frozen=True)
 class Size(Kind):
     """A number of bytes; text may end in k, m or g (powers of 1024)."""
 

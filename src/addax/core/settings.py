@@ -89,7 +89,8 @@ class ListenSettings:
     uds: str | None = None
     #: Permission bits of the Unix socket file; None keeps an existing file's bits, else 0o666.
     uds_mode: int | None = None
-    fd: int | None = None
+    #: A descriptor; or ``systemd``, ``systemd:NAME``: sockets that were passed.
+    fd: int | str | None = None
     backlog: int = 2048
     #: A socket for each worker, bound to the same address (``SO_REUSEPORT``).
     reuse_port: bool = False

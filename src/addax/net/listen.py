@@ -1,4 +1,4 @@
-"""Make the sockets that a server listens on, from host and port, a Unix socket path, or an inherited descriptor.
+"""Make the sockets that a server listens on, from host and port, a Unix socket path, or inherited descriptors.
 
 Called by ``server.server``; synchronous, so that a parent process can use it before any loop exists. Only ``resolve``
 may wait (for the name service): a server with a running loop calls it in a thread.
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from addax.core.errors import StartupError
 from addax.core.settings import ListenSettings
-from addax.net import port_owner, unix_socket
+from addax.net import activation, port_owner, unix_socket
 from addax.net.unix_socket import SocketFile
 
 #: Port 0 means the same free port for every address: how often to look for one that is free for all of them.
@@ -125,7 +125,7 @@ def open_listener(settings: ListenSettings, targets: Sequence[Target] | None = N
         StartupError: with a line for the log.
     """
     if settings.fd is not None:
-        return Listener([adopt(settings.fd, settings.backlog)])
+        return Listener(_adopt_all(_descriptors(settings.fd), settings.backlog))
     if settings.uds is not None:
         sock, file = unix_socket.listen_at(settings.uds, settings.uds_mode, settings.backlog)
         return Listener([sock], file)
@@ -142,11 +142,26 @@ def check_free(settings: ListenSettings, targets: Sequence[Target]) -> None:
         StartupError: as ``open_listener``.
     """
     if settings.fd is not None:
-        adopt(settings.fd, None).close()
+        _close(_adopt_all(_descriptors(settings.fd), None))
     elif settings.uds is not None:
         unix_socket.check_path(settings.uds)
     else:
         _close(_bind_all(targets, None, settings.reuse_port))
+
+
+def _descriptors(fd: int | str) -> list[int]:
+    return activation.find(fd) if isinstance(fd, str) else [fd]
+
+
+def _adopt_all(fds: Iterable[int], backlog: int | None) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for fd in fds:
+            sockets.append(adopt(fd, backlog))
+    except BaseException:
+        _close(sockets)
+        raise
+    return sockets
 
 
 def adopt(fd: int, backlog: int | None) -> socket.socket:

@@ -181,7 +181,7 @@ class Pulse:
     def stop(self) -> None:
         """Beat no more."""
         if self._repeated is not None:
-            self._repeated.cancel()
+            self._repeated.stop()
             self._repeated = None
 
     def _beat(self) -> None:
@@ -206,7 +206,7 @@ class Repeated:
         self._context = contextvars.Context()
         self._timer = loop.call_later(interval_s, self._go_off, context=self._context)
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         """No more."""
         self._timer.cancel()
 

@@ -31,7 +31,7 @@ def log_running(
 
 def _describe(listen: ListenSettings, scheme: str, addresses: Sequence[tuple[str, int] | str]) -> tuple[str, str]:
     if listen.fd is not None:
-        return "socket ", str(addresses[0])
+        return "socket ", ", ".join(map(str, addresses))
     if listen.uds is not None:
         return "unix socket ", listen.uds
     # The name that was asked for, not what it resolved to: that is what goes into a browser.

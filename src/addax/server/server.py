@@ -27,6 +27,7 @@ from addax.loops import running
 from addax.net import listen
 from addax.net.listen import Listener
 from addax.server import accepting, banner, build, signals
+from addax.server.announcing import Announcer
 from addax.server.balancing import Balance
 from addax.server.drain import Drain
 from addax.server.embedding import EmbeddableServer
@@ -70,6 +71,8 @@ class Server(EmbeddableServer):
         self.make_balance: Callable[[], Balance] | None = None
         #: The user's, in this process; set by who makes the server for ``addax.run``.
         self.hooks: WorkerHooks | None = None
+        #: Tells the service manager; likewise.
+        self.announcer: Announcer | None = None
         self._limits: Limits | None = None
         #: When ``callback_notify`` was last called, in seconds since the epoch.
         self.last_notified = 0.0
@@ -135,6 +138,8 @@ class Server(EmbeddableServer):
             self._note_started()
             if self.hooks is not None and self.started:
                 self.hooks.ready(self.addresses)
+            if self.announcer is not None and self.started:
+                self.announcer.started(self.server_state)
             if not self.should_exit:
                 await self.main_loop()
         except GeneratorExit:
@@ -162,6 +167,8 @@ class Server(EmbeddableServer):
         self.server_state.default_headers = list(self.config.encoded_headers)
 
     async def _end(self, sockets: Sequence[socket.socket] | None) -> None:
+        if self.announcer is not None:
+            self.announcer.stopping(self._settings.worker)
         try:
             if self.started:
                 await self.shutdown(sockets=sockets)
@@ -175,6 +182,8 @@ class Server(EmbeddableServer):
                 self._assembly.close()
             if self.hooks is not None:
                 await self.hooks.exit()
+            if self.announcer is not None:
+                self.announcer.ended()
         if self.started:
             logger.info("Finished server process [%d]", os.getpid(), extra={"color_message": _PROCESS % "Finished"})
 

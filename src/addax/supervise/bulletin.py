@@ -69,7 +69,7 @@ class Bulletin(Witness):
         """Say nothing more."""
         self._pulse.stop()
         if self._turns is not None:
-            self._turns.cancel()
+            self._turns.stop()
 
     # ---- what the supervisor tells
 
