@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from addax.config.config import STARTUP_FAILURE, Config
 from addax.config.process_title import set_title, title
 from addax.core.errors import ConfigError, StartupError
-from addax.core.settings import ListenSettings
 from addax.net import listen
 from addax.net.listen import Listener
 from addax.net.notify import Notifier
@@ -103,6 +102,8 @@ def _serve_alone(config: Config) -> None:
 
     set_title(title("server", _app_name(config), config.process_title))
     notifier = Notifier.take()
+    # Before the application is imported, which may take a while.
+    listen.find_owners(config.settings().listen)
     listener = _bind_early(config)
     hooks = WorkerHooks(os.fspath(config.hooks), _app_name(config)) if config.hooks is not None else None
     if hooks is not None:
@@ -201,7 +202,7 @@ def _make_plan(config: Config, sockets: Sequence[socket.socket] | None, server_c
         app=_app_name(config),
         settings=settings,
         boot=_make_boot(config, server_class).dump(),
-        announce=functools.partial(_announce, settings.listen, scheme, sockets is not None),
+        announce=functools.partial(log_running, logger, settings.listen.binds if sockets is None else (), scheme),
         identity=privileges.resolve(config.user, config.group),
         pid_file=None if config.pid_file is None else os.fspath(config.pid_file),
         process_title=config.process_title,
@@ -220,17 +221,6 @@ def _make_boot(config: Config, server_class: type[Server] | None) -> Boot:
         # As it is in the worker's own version of addax.
         del options["log_config"]
     return Boot(_app_name(config), options, list(sys.argv), server_class)
-
-
-def _announce(settings: ListenSettings, scheme: str, is_given: bool, addresses: list[tuple[str, int] | str]) -> None:
-    if is_given:
-        # What the options say of an address is not what somebody else has bound.
-        address = addresses[0]
-        if isinstance(address, str):
-            settings = ListenSettings(uds=address)
-        else:
-            settings = ListenSettings(host=address[0], port=address[1])
-    log_running(logger, settings, scheme, addresses)
 
 
 async def _reload(config: Config, office: Any) -> int:

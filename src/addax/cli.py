@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 from typing import Any
 
 import click
@@ -34,6 +35,9 @@ _EPILOG = (
     "Every option can be given as an environment variable too: ADDAX_ and the option's name in capitals, for example "
     "ADDAX_PORT, or ADDAX_APP for APP. The command line goes before the environment. Sizes may end in k, m or g."
 )
+
+
+_FLAG = re.compile(r"--[a-z0-9-]+")
 
 
 class _UsageLine(click.ClickException):
@@ -171,8 +175,10 @@ def _serve(app: str | None, values: dict[str, Any]) -> None:
 
 def _explain(error: ConfigError, from_environment: set[str]) -> str:
     respelt = respell(error, as_flag)
-    for name in from_environment:
-        if BY_NAME[name].flag == respelt.option:
+    # Also where the option that was given is fine and what contradicts it is not to be seen on the command line.
+    named = [respelt.option, *_FLAG.findall(respelt.reason)]
+    for name in sorted(from_environment, key=lambda name: BY_NAME[name].flag != respelt.option):
+        if BY_NAME[name].flag in named:
             return f"{respelt} (from the environment variable {BY_NAME[name].variable})"
     return str(respelt)
 

@@ -185,7 +185,7 @@ def test_host_names_are_looked_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     real = listen.resolve
 
     def resolve(settings: Any) -> Any:
-        asked.append(settings.host)
+        asked.append(settings.binds[0].host)
         return real(settings)
 
     monkeypatch.setattr(listen, "resolve", resolve)

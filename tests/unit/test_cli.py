@@ -22,6 +22,7 @@ from addax.config.options import GROUPS, OPTIONS
 from addax.core import registry
 from addax.core.errors import AppLoadError, StartupError
 
+FORMS = "write host:port, [v6]:port, unix:path or fd://number"
 LOGGERS = ("addax", "addax.error", "addax.access", "addax.asgi")
 
 
@@ -100,7 +101,7 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         if option.in_cli and (getattr(config, option.name) or None) == (option.default or None)
     }
     assert untouched == {
-        *("fd", "reload", "reuse_port", "http2", "h11_max_incomplete_event_size", "forwarded_fields"),
+        *("bind", "fd", "reload", "reuse_port", "http2", "h11_max_incomplete_event_size", "forwarded_fields"),
         *(option.name for option in OPTIONS if option.name.startswith("ssl_") and option.in_cli),
     }
     assert config.headers == [("A", "b"), ("C", "d")]
@@ -121,6 +122,12 @@ def test_environment_is_used_and_the_command_line_goes_before_it(served: list[Co
     (config,) = served
     assert (config.app, config.port, config.access_log, config.backlog) == ("main:app", 2, False, 2048)
     assert config.headers == [("X-A", "1"), ("X-B", "2")]
+
+
+def test_binds_of_the_command_line_take_the_place_of_the_environments(served: list[Config]) -> None:
+    assert call("main:app", ADDAX_BIND=":1 unix:u").exit_code == 0
+    assert call("main:app", "--bind", ":3", "--bind", "fd://4", ADDAX_BIND=":1 unix:u").exit_code == 0
+    assert [config.bind for config in served] == [[":1", "unix:u"], [":3", "fd://4"]]
 
 
 def test_flag_on_the_command_line_goes_before_the_environment(served: list[Config]) -> None:
@@ -148,6 +155,18 @@ def test_flag_on_the_command_line_goes_before_the_environment(served: list[Confi
         ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: 0 is not in the range 1 or more, nor auto"),
         (["--preload", "--reload"], {}, "--preload: cannot be used together with --reload"),
         (["--reuse-port", "--uds", "x"], {}, "--reuse-port: is for TCP, not for --uds"),
+        (["--bind", ":1", "--port", "1"], {}, "--port: cannot be used together with --bind"),
+        (
+            ["--bind", ":1"],
+            {"ADDAX_PORT": "1"},
+            "--port: cannot be used together with --bind (from the environment variable ADDAX_PORT)",
+        ),
+        (
+            ["--port", "1"],
+            {"ADDAX_BIND": ":1 :2"},
+            "--port: cannot be used together with --bind (from the environment variable ADDAX_BIND)",
+        ),
+        (["--bind", "systemd"], {}, f"--bind: 'systemd' is not known, or has no port: {FORMS}"),
         (["--header", "X"], {}, "--header: 'X' has no colon: write Name:Value"),
         (["--log-level", "loud"], {}, "--log-level: 'loud' is not one of critical, error, warning, info, debug, trace"),
         (["main:app", "extra"], {}, "Got unexpected extra argument (extra)"),

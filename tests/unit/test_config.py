@@ -21,6 +21,7 @@ from addax.config.config import Config
 from addax.config.log_setup import LOGGING_CONFIG
 from addax.core import registry
 from addax.core.errors import ConfigError, StartupError
+from addax.core.settings import Bind
 
 LOGGERS = ("addax", "addax.error", "addax.access", "addax.asgi")
 
@@ -206,8 +207,8 @@ def test_settings_follow_the_attributes() -> None:
     config = make(limit_body_size="1k", uds_mode="600", uds="x.sock", forwarded_fields=["host"])
     config.port = 9
     settings = config.settings()
-    assert settings.listen.port == 9
-    assert settings.listen.uds_mode == 0o600
+    (bind,) = settings.listen.binds
+    assert (bind.port, bind.uds, bind.uds_mode) == (9, "x.sock", 0o600)
     assert settings.http1.body_max_bytes == 1024
     assert settings.proxy.fields == frozenset({"host"})
     config.port = 99999
@@ -278,6 +279,24 @@ def test_bind_socket_takes_unix_sockets_and_descriptors(tmp_path: Path, caplog: 
         f"Addax running on unix socket {path} (Press CTRL+C to quit)",
         f"Addax running on socket {path} (Press CTRL+C to quit)",
     ]
+
+
+def test_bind_socket_makes_one_socket_of_one_bind(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "addax.error")
+    with make(bind="127.0.0.1:0").bind_socket() as sock:
+        assert caplog.messages == [f"Addax running on http://127.0.0.1:{sock.getsockname()[1]} (Press CTRL+C to quit)"]
+    with pytest.raises(ConfigError, match=r"^bind: bind_socket\(\) makes one socket"):
+        make(bind=["127.0.0.1:0", "[::1]:0"]).bind_socket()
+
+
+def test_binds_take_the_place_of_host_and_port() -> None:
+    assert make(port=1).settings().listen.binds == (Bind(port=1),)
+    config = make(bind=[":1", "unix:x?mode=600"])
+    assert config.settings().listen.binds == (Bind(host=None, port=1), Bind(uds="x", uds_mode=0o600))
+    config.bind = None
+    assert config.settings().listen.binds == (Bind(),)
+    with pytest.raises(ConfigError, match=r"^uds: cannot be used together with bind$"):
+        make(bind=":1", uds="x")
 
 
 def test_config_can_be_pickled_for_another_process() -> None:

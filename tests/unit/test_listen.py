@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from addax.core.errors import StartupError
-from addax.core.settings import ListenSettings
-from addax.net import listen, port_owner, unix_socket
+from addax.core.errors import ConfigError, StartupError
+from addax.core.settings import Bind, ListenSettings
+from addax.net import listen, port_owner, tcp_socket, unix_socket
 from addax.net.listen import Listener
 
 
@@ -51,8 +51,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def at(reuse_port: bool = False, backlog: int = 2048, **bind: Any) -> ListenSettings:
+    """One bind."""
+    return ListenSettings((Bind(**bind),), backlog, reuse_port)
+
+
 def open_on(opened: list[Listener], **settings: Any) -> Listener:
-    listener = listen.open_listener(ListenSettings(**settings))
+    listener = listen.open_listener(at(**settings))
     opened.append(listener)
     return listener
 
@@ -102,7 +107,7 @@ def test_open_listener_on_all_addresses_shows_ipv4_clients_as_ipv4(opened: list[
 
 
 def test_resolve_of_all_addresses_requires_ipv6_only_where_it_was_asked_for() -> None:
-    by_name = {host: listen.resolve(ListenSettings(host=host, port=80)) for host in ("::", None)}
+    by_name = {host: listen.resolve(at(host=host, port=80))[0] for host in ("::", None)}
     assert [(t.address[0], t.optional) for t in by_name["::"]] == [("::", False), ("0.0.0.0", True)]
     assert [(t.address[0], t.optional) for t in by_name[None]] == [("0.0.0.0", True), ("::", True)]
 
@@ -126,7 +131,7 @@ def test_open_listener_skips_an_address_that_the_machine_lacks(
 
 def test_open_listener_with_no_address_that_the_machine_has_fails() -> None:
     with pytest.raises(StartupError, match=rf"^\[Errno {errno.EADDRNOTAVAIL}\] .* address \('192\.0\.2\.1', 0\): "):
-        listen.open_listener(ListenSettings(host="192.0.2.1", port=0))
+        listen.open_listener(at(host="192.0.2.1", port=0))
 
 
 def test_open_listener_without_ipv6_fails_only_where_it_was_asked_for(
@@ -142,14 +147,14 @@ def test_open_listener_without_ipv6_fails_only_where_it_was_asked_for(
     monkeypatch.setattr(socket, "socket", no_ipv6)
     assert [host for host, _ in open_on(opened, host=None, port=0).addresses] == ["0.0.0.0"]
     with pytest.raises(StartupError, match="not supported"):
-        listen.open_listener(ListenSettings(host="::", port=0))
+        listen.open_listener(at(host="::", port=0))
 
 
 def test_open_listener_with_port_0_looks_for_a_port_that_is_free_everywhere(
     opened: list[Listener], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_names(monkeypatch, "127.0.0.1", "127.0.0.2")
-    real, refused = listen._bind, []
+    real, refused = tcp_socket._bind, []
 
     def taken_twice(family: int, address: tuple[Any, ...], *rest: Any) -> socket.socket:
         if address[0] == "127.0.0.2" and len(refused) < 2:
@@ -157,7 +162,7 @@ def test_open_listener_with_port_0_looks_for_a_port_that_is_free_everywhere(
             raise OSError(errno.EADDRINUSE, "Address already in use")
         return real(family, address, *rest)
 
-    monkeypatch.setattr(listen, "_bind", taken_twice)
+    monkeypatch.setattr(tcp_socket, "_bind", taken_twice)
     (_, port), (_, same_port) = open_on(opened, host="several.test", port=0).addresses
     assert port == same_port
     assert len(refused) == 2
@@ -165,7 +170,7 @@ def test_open_listener_with_port_0_looks_for_a_port_that_is_free_everywhere(
 
 def test_open_listener_with_port_0_gives_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_names(monkeypatch, "127.0.0.1", "127.0.0.2")
-    real, tries = listen._bind, []
+    real, tries = tcp_socket._bind, []
 
     def taken(family: int, address: tuple[Any, ...], *rest: Any) -> socket.socket:
         if address[0] == "127.0.0.2":
@@ -173,10 +178,10 @@ def test_open_listener_with_port_0_gives_up_after_a_while(monkeypatch: pytest.Mo
             raise OSError(errno.EADDRINUSE, "Address already in use")
         return real(family, address, *rest)
 
-    monkeypatch.setattr(listen, "_bind", taken)
+    monkeypatch.setattr(tcp_socket, "_bind", taken)
     with pytest.raises(StartupError, match=r"\('127\.0\.0\.2', \d+\): address already in use"):
-        listen.open_listener(ListenSettings(host="several.test", port=0))
-    assert len(tries) == listen._SAME_PORT_TRIES
+        listen.open_listener(at(host="several.test", port=0))
+    assert len(tries) == tcp_socket._SAME_PORT_TRIES
 
 
 def test_open_listener_on_a_taken_port_names_address_and_holder(opened: list[Listener]) -> None:
@@ -186,7 +191,7 @@ def test_open_listener_on_a_taken_port_names_address_and_holder(opened: list[Lis
         "address already in use"
     )
     with pytest.raises(StartupError) as caught:
-        listen.open_listener(ListenSettings(host="127.0.0.1", port=port))
+        listen.open_listener(at(host="127.0.0.1", port=port))
     assert str(caught.value).startswith(expected)
     if sys.platform == "linux":
         assert str(caught.value) == f"{expected} (held by this very process)"
@@ -229,7 +234,7 @@ def start_holder(holder_script: Path) -> Iterator[Any]:
 def test_open_listener_on_a_port_of_another_process_names_it(start_holder: Any, holder_script: Path) -> None:
     process, port = start_holder()
     with pytest.raises(StartupError) as caught:
-        listen.open_listener(ListenSettings(port=int(port)))
+        listen.open_listener(at(port=int(port)))
     text = str(caught.value)
     assert "address already in use" in text
     assert "\n" not in text
@@ -241,15 +246,15 @@ def test_open_listener_on_a_privileged_port_says_what_is_needed(monkeypatch: pyt
     def refuse(family: int, address: tuple[Any, ...], *rest: Any) -> socket.socket:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(listen, "_bind", refuse)
+    monkeypatch.setattr(tcp_socket, "_bind", refuse)
     with pytest.raises(StartupError, match=r"permission denied \(ports below 1024 need more rights\)$"):
-        listen.open_listener(ListenSettings(port=80))
+        listen.open_listener(at(port=80))
 
 
 def test_open_listener_with_an_impossible_port_fails_in_one_line() -> None:
-    target = listen.Target(socket.AF_INET, ("127.0.0.1", 99999), True)
+    target = tcp_socket.Target(socket.AF_INET, ("127.0.0.1", 99999), True)
     with pytest.raises(StartupError, match=r"\('127\.0\.0\.1', 99999\): .*0-65535"):
-        listen.open_listener(ListenSettings(), [target])
+        listen.open_listener(at(), [[target]])
 
 
 def test_resolve_of_an_unknown_name_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,17 +263,17 @@ def test_resolve_of_an_unknown_name_fails(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(StartupError, match=r"^cannot find the address of host 'nowhere': Name or service not known$"):
-        listen.resolve(ListenSettings(host="nowhere"))
+        listen.resolve(at(host="nowhere"))
 
 
 def test_resolve_of_a_name_that_cannot_be_one_fails() -> None:
     with pytest.raises(StartupError, match="cannot find the address of host"):
-        listen.resolve(ListenSettings(host="a" * 70 + ".test"))
+        listen.resolve(at(host="a" * 70 + ".test"))
 
 
 @pytest.mark.parametrize("settings", [{"uds": "/x"}, {"fd": 3}])
 def test_resolve_of_something_else_than_a_host_is_empty(settings: dict[str, Any]) -> None:
-    assert listen.resolve(ListenSettings(**settings)) == []
+    assert listen.resolve(at(**settings)) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -286,13 +291,13 @@ def test_resolve_of_something_else_than_a_host_is_empty(settings: dict[str, Any]
     ],
 )
 def test_needs_lookup_only_for_names(settings: dict[str, Any], expected: bool) -> None:
-    assert listen.needs_lookup(ListenSettings(**settings)) is expected
+    assert listen.needs_lookup(at(**settings)) is expected
 
 
 def test_check_free_leaves_the_address_free(opened: list[Listener]) -> None:
     port = int(open_on(opened, port=0).addresses[0][1])
     opened.pop().close()
-    settings = ListenSettings(port=port)
+    settings = at(port=port)
     listen.check_free(settings, listen.resolve(settings))
     assert open_on(opened, port=port).addresses == [("127.0.0.1", port)]
     with pytest.raises(StartupError, match="already in use"):
@@ -331,7 +336,7 @@ def test_uds_replaces_a_stale_file_and_keeps_its_mode(
     opened: list[Listener], folder: Path, uds_mode: int | None, expected: int
 ) -> None:
     leave_stale_file(folder / "s", 0o640)
-    listen.check_free(ListenSettings(uds="s"), [])
+    listen.check_free(at(uds="s"), [[]])
     assert (folder / "s").exists()
     open_on(opened, uds="s", uds_mode=uds_mode)
     assert mode_of(folder / "s") == expected
@@ -341,7 +346,7 @@ def test_uds_replaces_a_stale_file_and_keeps_its_mode(
 def test_uds_of_a_live_server_is_refused_and_left_alone(opened: list[Listener], folder: Path) -> None:
     open_on(opened, uds="s")
     inode = os.lstat("s").st_ino
-    for attempt in (lambda: listen.open_listener(ListenSettings(uds="s")), lambda: unix_socket.check_path("s")):
+    for attempt in (lambda: listen.open_listener(at(uds="s")), lambda: unix_socket.check_path("s")):
         with pytest.raises(StartupError) as caught:
             attempt()
         text = str(caught.value)
@@ -356,7 +361,7 @@ def test_uds_of_a_live_server_is_refused_and_left_alone(opened: list[Listener], 
 def test_uds_of_another_process_names_it(start_holder: Any, folder: Path) -> None:
     process, _ = start_holder("s")
     with pytest.raises(StartupError) as caught:
-        listen.open_listener(ListenSettings(uds="s"))
+        listen.open_listener(at(uds="s"))
     if sys.platform == "linux":
         assert f"held by process {process.pid}: " in str(caught.value)
 
@@ -376,14 +381,12 @@ def test_uds_of_a_live_server_with_a_full_backlog_is_refused(folder: Path, monke
             except BlockingIOError:
                 break
         with pytest.raises(StartupError, match=r"a live server answers there$"):
-            listen.open_listener(ListenSettings(uds="s"))
+            listen.open_listener(at(uds="s"))
         for client in clients:
             client.close()
 
 
-@pytest.mark.parametrize(
-    "attempt", [lambda: listen.open_listener(ListenSettings(uds="s")), lambda: unix_socket.check_path("s")]
-)
+@pytest.mark.parametrize("attempt", [lambda: listen.open_listener(at(uds="s")), lambda: unix_socket.check_path("s")])
 def test_uds_where_something_else_is_refuses_to_replace_it(folder: Path, attempt: Any) -> None:
     (folder / "s").write_text("precious")
     with pytest.raises(StartupError, match=r"^cannot listen on 's': the file exists and is not a socket$"):
@@ -401,7 +404,7 @@ def test_uds_where_something_else_is_refuses_to_replace_it(folder: Path, attempt
 )
 def test_uds_at_an_impossible_path_fails_in_one_line(folder: Path, path: str, reason: str) -> None:
     with pytest.raises(StartupError, match=reason):
-        listen.open_listener(ListenSettings(uds=path))
+        listen.open_listener(at(uds=path))
 
 
 def test_check_path_that_cannot_be_looked_at_fails_in_one_line(folder: Path) -> None:
@@ -413,7 +416,7 @@ def test_check_path_that_cannot_be_looked_at_fails_in_one_line(folder: Path) -> 
 def test_uds_on_a_platform_without_them_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_UNIX")
     with pytest.raises(StartupError, match="this platform has no Unix sockets"):
-        listen.open_listener(ListenSettings(uds="s"))
+        listen.open_listener(at(uds="s"))
 
 
 def test_close_removes_our_socket_file_also_from_another_directory(
@@ -422,7 +425,7 @@ def test_close_removes_our_socket_file_also_from_another_directory(
     listener = open_on(opened, uds="s")
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")
-    listener.remove_file()
+    listener.remove_files()
     assert not (folder / "s").exists()
     listener.close()
     assert [sock.fileno() for sock in listener.sockets] == [-1]
@@ -455,7 +458,7 @@ def test_two_servers_that_start_at_once_do_not_take_each_others_file(folder: Pat
         def start(barrier: threading.Barrier = barrier, outcomes: list[Any] = outcomes) -> None:
             barrier.wait()
             try:
-                outcomes.append(listen.open_listener(ListenSettings(uds="s")))
+                outcomes.append(listen.open_listener(at(uds="s")))
             except StartupError as error:
                 outcomes.append(error)
 
@@ -541,13 +544,13 @@ def test_addresses_of_a_socket_without_a_file_are_text(opened: list[Listener]) -
 def test_check_free_of_a_fd_judges_it_without_making_it_listen() -> None:
     with socket.socket() as parent:
         parent.bind(("127.0.0.1", 0))
-        listen.check_free(ListenSettings(fd=parent.fileno()), [])
+        listen.check_free(at(fd=parent.fileno()), [[]])
         assert parent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 0
 
 
 def refused_fd(fd: int) -> str:
     with pytest.raises(StartupError) as caught:
-        listen.open_listener(ListenSettings(fd=fd))
+        listen.open_listener(at(fd=fd))
     prefix = f"cannot listen on file descriptor {fd}: "
     assert str(caught.value).startswith(prefix)
     return str(caught.value)[len(prefix) :]
@@ -684,3 +687,176 @@ def test_describe_process_shows_nothing_that_harms_a_terminal(tmp_path: Path) ->
     assert text.startswith(" (held by process 12: ?[2Jx\ufffd yyy")
     assert len(text) < 120
     assert port_owner.describe_process(13, proc) == " (held by process 13)"
+
+
+# ---- several binds
+
+
+def several(*binds: Bind, reuse_port: bool = False) -> ListenSettings:
+    return ListenSettings(binds, reuse_port=reuse_port)
+
+
+def test_all_binds_listen_together(opened: list[Listener], folder: Path) -> None:
+    settings = several(Bind(port=0), Bind(uds="a", uds_mode=0o600), Bind(host=None, port=0), Bind(uds="b"))
+    listener = listen.open_listener(settings)
+    opened.append(listener)
+    first, a, every, b = listener.bound
+    assert (a, b) == (["a"], ["b"])
+    assert len(every) == 1 + HAS_IPV6
+    assert len({address[1] for address in every}) == 1
+    assert first[0][1] != every[0][1]
+    assert listener.addresses == [*first, *a, *every, *b]
+    assert (mode_of(folder / "a"), mode_of(folder / "b")) == (0o600, 0o666)
+    for address in first + every:
+        answer_from(("::1" if ":" in str(address[0]) else "127.0.0.1", address[1]))
+    answer_from("a", socket.AF_UNIX)
+    listener.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_bind_that_fails_gives_back_what_was_opened_before_it(folder: Path, opened: list[Listener]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    taken = int(open_on(opened, port=0).addresses[0][1])
+    settings = several(Bind(port=port), Bind(uds="a"), Bind(host="localhost", port=taken))
+    with pytest.raises(StartupError, match=rf"^--bind localhost:{taken}: \[Errno {errno.EADDRINUSE}\] error while"):
+        listen.open_listener(
+            settings, [*listen.resolve(several(*settings.binds[:2])), listen.resolve(at(port=taken))[0]]
+        )
+    assert list(folder.iterdir()) == []
+    open_on(opened, port=port)
+
+
+@pytest.mark.parametrize(
+    ("bind", "reason"),
+    [
+        (Bind(fd=10**6), r"^--bind fd://1000000: cannot listen on file descriptor"),
+        (Bind(uds="missing/s"), r"^--bind unix:missing/s: \[Errno 2\] error while attempting"),
+        (Bind(host="a" * 70 + ".test"), r"^--bind a+\.test:8000: cannot find the address"),
+    ],
+)
+def test_a_failure_names_its_bind(folder: Path, bind: Bind, reason: str) -> None:
+    settings = several(Bind(port=0), bind)
+    with pytest.raises(StartupError, match=reason):
+        listen.open_listener(settings)
+    if bind.uds is None:
+        with pytest.raises(StartupError, match=reason):
+            listen.check_free(settings, listen.resolve(settings))
+
+
+def test_check_free_looks_at_every_bind(opened: list[Listener], folder: Path) -> None:
+    open_on(opened, uds="b")
+    settings = several(Bind(port=0), Bind(uds="a"), Bind(uds="b"))
+    with pytest.raises(StartupError, match=r"^--bind unix:b: .*a live server answers there"):
+        listen.check_free(settings, listen.resolve(settings))
+    assert [path.name for path in folder.iterdir()] == ["b"]
+
+
+def test_binds_that_turn_out_to_be_one_address_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_names(monkeypatch, "127.0.0.1")
+    # Without the check the kernel would let it pass.
+    settings = several(Bind(host="a.test"), Bind(host="b.test"), reuse_port=True)
+    with pytest.raises(ConfigError, match=r"^bind: 'a\.test:8000' and 'b\.test:8000' are the same address$"):
+        listen.open_listener(settings)
+    assert listen.resolve(several(Bind(host="a.test", port=0), Bind(host="b.test", port=0)))
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="needs IPv6")
+@pytest.mark.parametrize("is_first", [True, False])
+def test_every_ipv4_interface_beside_every_ipv6_interface_is_no_contradiction(is_first: bool) -> None:
+    ipv4, ipv6 = Bind(host="0.0.0.0", port=80), Bind(host="::", port=80)
+    found = listen.resolve(several(*((ipv4, ipv6) if is_first else (ipv6, ipv4))))
+    assert sorted(target.address[0] for targets in found for target in targets) == ["0.0.0.0", "::"]
+    assert [len(targets) for targets in found] == [1, 1]
+
+
+def test_needs_lookup_for_any_name() -> None:
+    assert listen.needs_lookup(several(Bind(uds="x"), Bind(host="localhost")))
+    assert not listen.needs_lookup(several(Bind(uds="x", host="localhost"), Bind(host="::1")))
+
+
+def test_open_beside_binds_the_same_ports_again(opened: list[Listener]) -> None:
+    settings = several(Bind(port=0), Bind(host=None, port=0), reuse_port=True)
+    opened.append(listen.open_listener(settings))
+    opened.append(listen.open_beside(opened[0], 10))
+    assert opened[0].bound == opened[1].bound
+
+
+def test_open_beside_what_is_not_shared_fails_and_closes(opened: list[Listener]) -> None:
+    listener = open_on(opened, port=0)
+    with pytest.raises(StartupError, match="already in use"):
+        listen.open_beside(listener, 10)
+
+
+# ---- who a file belongs to
+
+
+def test_a_file_gets_its_owner_before_anybody_can_connect(opened: list[Listener], folder: Path, is_root: bool) -> None:
+    uid, gid = (12345, 54321) if is_root else (os.getuid(), os.getgid())
+    open_on(opened, uds="s", uds_mode=0o600, uds_user=str(uid), uds_group=str(gid))
+    info = os.lstat("s")
+    assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)) == (uid, gid, 0o600)
+
+
+def test_chown_leaves_an_owner_that_was_asked_for(
+    opened: list[Listener], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, int, int]] = []
+    listener = listen.open_listener(several(Bind(uds="a", uds_user=str(os.getuid())), Bind(uds="b")))
+    opened.append(listener)
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((os.path.basename(path), uid, gid)))
+    listener.chown(7, 8)
+    assert given == [("a", -1, 8), ("b", 7, 8)]
+
+
+@pytest.fixture
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def test_only_root_gives_files_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getegid", lambda: 1000)
+    monkeypatch.setattr(os, "getgroups", lambda: [33])
+    assert unix_socket.find_owner("unix:s", "1000", "33") == (1000, 33)
+    assert unix_socket.find_owner("unix:s", None, "1000") == (-1, 1000)
+    with pytest.raises(
+        ConfigError, match=r"^bind: 'unix:s': only root can give a file to another user, and this is user"
+    ):
+        unix_socket.find_owner("unix:s", "0", None)
+    with pytest.raises(
+        ConfigError, match=r"^bind: 'unix:s': only root can give a file to a group that user 1000 is not in"
+    ):
+        listen.check_free(at(uds="s", uds_group="44"), [[]])
+
+
+@pytest.mark.parametrize(("user", "group", "kind"), [("no-such-one", None, "user"), (None, "no-such-one", "group")])
+def test_unknown_owners_are_refused(user: str | None, group: str | None, kind: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^bind: there is no {kind} 'no-such-one'$"):
+        listen.open_listener(at(uds="s", uds_user=user, uds_group=group))
+
+
+def test_a_platform_without_owners_has_no_use_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "chown")
+    with pytest.raises(ConfigError, match="user and group need a POSIX system"):
+        unix_socket.find_owner("unix:s", "1", None)
+    assert unix_socket.find_owner("unix:s", None, None) == unix_socket.ANYBODY
+
+
+# ---- the backlog
+
+
+def test_a_backlog_above_the_systems_is_explained(tmp_path: Path) -> None:
+    file = tmp_path / "somaxconn"
+    file.write_text("128\n")
+    expected = "--backlog: 2048 is more than the system allows (net.core.somaxconn 128)"
+    assert listen.explain_backlog(2048, str(file)) == expected
+    assert listen.explain_backlog(128, str(file)) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "many"])
+def test_a_system_that_does_not_tell_its_backlog_is_taken_to_allow_it(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "somaxconn"
+    if text is not None:
+        file.write_text(text)
+    assert listen.explain_backlog(2048, str(file)) is None

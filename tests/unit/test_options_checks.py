@@ -16,6 +16,7 @@ from addax.config.checks import (
     read_environment,
     respell,
 )
+from addax.config.options import OPTIONS
 from addax.core.errors import ConfigError
 
 
@@ -39,6 +40,7 @@ from addax.core.errors import ConfigError
         ({"preload": True, "reload": True}, "--preload: cannot be used together with --reload"),
         ({"reuse_port": True, "uds": "x"}, "--reuse-port: is for TCP, not for --uds"),
         ({"reuse_port": True, "fd": 3}, "--reuse-port: cannot be used together with --fd"),
+        ({"reuse_port": True, "bind": [":1", "unix:x"]}, "--reuse-port: is for TCP, and not every --bind is"),
     ],
 )
 def test_contradiction_names_both_options(values: dict[str, Any], message: str) -> None:
@@ -47,8 +49,33 @@ def test_contradiction_names_both_options(values: dict[str, Any], message: str) 
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bind": ":1", "host": "127.0.0.1"}, "--host: cannot be used together with --bind"),
+        ({"bind": ":1", "port": 8000}, "--port: cannot be used together with --bind"),
+        ({"bind": ":1", "uds": "x"}, "--uds: cannot be used together with --bind"),
+        ({"bind": "unix:x", "uds_mode": "660"}, "--uds-mode: cannot be used together with --bind"),
+        ({"bind": ":1", "fd": 3}, "--fd: cannot be used together with --bind"),
+        ({"bind": ["h:1", "H:1"]}, "--bind: 'h:1' and 'H:1' are the same address"),
+        ({"bind": ["h:1", "g:1", "h:1"]}, "--bind: 'h:1' is given twice"),
+    ],
+)
+def test_binds_go_with_no_shorthand_and_not_twice(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(values, as_flag)
+    assert str(caught.value) == message
+
+
+def test_default_of_a_shorthand_counts_only_where_it_was_asked_for() -> None:
+    everything = {option.name: option.default for option in OPTIONS} | {"bind": ":1"}
+    assert check(everything, counts_defaults=False)["bind"] == [":1"]
+    with pytest.raises(ConfigError, match=r"^port: cannot be used together with bind$"):
+        check(everything | {"port": "1"}, counts_defaults=False)
+
+
 def test_every_contradiction_is_tested_above() -> None:
-    assert len(CONTRADICTIONS) == 8
+    assert len(CONTRADICTIONS) == 9
 
 
 def test_values_that_go_together_pass() -> None:
@@ -96,11 +123,13 @@ def test_environment_is_read_by_the_table() -> None:
         "ADDAX_ACCESS_LOG": "no",
         "ADDAX_HEADERS": "X-A:1  X-B:2",
         "ADDAX_RELOAD_DIRS": os.pathsep.join(["/a b", "", "/c"]),
+        "ADDAX_BIND": "127.0.0.1:1\tunix:/x?mode=660\n[::1]:2",
         "ADDAX_HOST": "",
         "ADDAX_CALLBACK_NOTIFY": "x",
         "PORT": "2",
     }
     assert read_environment(environ) == {
+        "bind": ["127.0.0.1:1", "unix:/x?mode=660", "[::1]:2"],
         "port": "1",
         "access_log": "no",
         "headers": ["X-A:1", "X-B:2"],

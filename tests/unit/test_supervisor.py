@@ -17,7 +17,7 @@ from addax.core.board import Board
 from addax.core.errors import StartupError
 from addax.core.link import Link
 from addax.core.place import Place
-from addax.core.settings import ListenSettings, Settings, SupervisorSettings, WorkerSettings
+from addax.core.settings import Bind, ListenSettings, Settings, SupervisorSettings, WorkerSettings
 from addax.supervise import backoff, child, supervisor
 from addax.supervise.sockets import WorkerSockets
 from addax.supervise.spawning import Process, Spawner
@@ -104,7 +104,7 @@ class Stage:
         settings = Settings(
             supervisor=SupervisorSettings(count, startup_timeout_s=startup_s, health_timeout_s=health_s),
             worker=WorkerSettings(),
-            listen=ListenSettings(port=0),
+            listen=ListenSettings((Bind(port=0),)),
         )
         self.sockets = WorkerSockets(settings.listen)
         self.supervisor = Supervisor(settings, self.sockets, 0, self._make_spawner, self._prepare, self.started.set)
@@ -515,7 +515,7 @@ def test_stop_asks_then_hurries_then_kills() -> None:
     async def main() -> None:
         stage = Stage(2)
         await stage.start()
-        address = stage.sockets.addresses[0]
+        address = stage.sockets.bound[0][0]
         stage.supervisor.stop()
         worker = stage.workers[0]
         await stage.until(lambda: worker.was_told(words.STOP))

@@ -28,10 +28,10 @@ def test_nothing_is_inherited_without_the_variable(monkeypatch: pytest.MonkeyPat
 def test_inheritance_is_taken_once_and_tells_its_predecessor(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = socket.socketpair()
     sock = os.open(os.devnull, os.O_RDONLY)
-    set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs.detach(), sockets=json.dumps({"0": [sock]}))
+    set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs.detach(), sockets=json.dumps({"0": [[sock]]}))
     found = take_inheritance()
     assert found is not None
-    assert found.sockets == {0: [sock]}
+    assert found.sockets == {0: [[sock]]}
     assert VARIABLE not in os.environ
     os.close(sock)
 

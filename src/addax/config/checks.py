@@ -7,12 +7,13 @@ so it is passed in. Used by ``config.config`` and ``addax.cli``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from addax._pure import PURE_VARIABLE
 from addax._version import __version__
+from addax.config.binds import SHORTHANDS, find_same, names_tcp
 from addax.config.kinds import Choice, Whole
 from addax.config.options import APP_VARIABLE, BY_NAME, ENV_PREFIX, OPTIONS
 from addax.core.errors import ConfigError
@@ -60,6 +61,11 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
     Contradiction("reuse_port", lambda v: v["reuse_port"] and v["uds"] is not None, "is for TCP, not for {uds}"),
     Contradiction("reuse_port", lambda v: v["reuse_port"] and v["fd"] is not None, "cannot be used together with {fd}"),
     Contradiction(
+        "reuse_port",
+        lambda v: v["reuse_port"] and not all(map(names_tcp, v["bind"])),
+        "is for TCP, and not every {bind} is",
+    ),
+    Contradiction(
         "lifespan",
         lambda v: v["lifespan"] == "on" and v["interface"] == "wsgi",
         "a WSGI application has no lifespan events, so 'on' does not go with {interface} wsgi",
@@ -72,12 +78,13 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
 )
 
 
-def check(values: Mapping[str, Any], spelling: Spelling = as_parameter) -> dict[str, Any]:
+def check(values: Mapping[str, Any], spelling: Spelling = as_parameter, counts_defaults: bool = True) -> dict[str, Any]:
     """Read values that somebody gave, and check them against each other and against the defaults of the rest.
 
     Args:
         values: option names and values in any form that ``Option.read`` takes.
         spelling: how messages name an option.
+        counts_defaults: whether who gives an option its default has asked for it. Not where all options have a value.
 
     Returns:
         The same options with their values in the one form that addax uses.
@@ -87,6 +94,8 @@ def check(values: Mapping[str, Any], spelling: Spelling = as_parameter) -> dict[
     """
     given = {name: read(name, value, spelling) for name, value in values.items()}
     everything = {option.name: option.default for option in OPTIONS} | given
+    asked = {name for name, value in given.items() if counts_defaults or value != BY_NAME[name].default}
+    _check_binds(everything["bind"], asked, spelling)
     for contradiction in CONTRADICTIONS:
         if contradiction.holds(everything):
             reason = re.sub(r"{(\w+)}", lambda found: spelling(found[1]), contradiction.reason)
@@ -95,6 +104,19 @@ def check(values: Mapping[str, Any], spelling: Spelling = as_parameter) -> dict[
         if not BY_NAME[name].is_ready(value):
             raise ConfigError(spelling(name), not_yet(name, value))
     return given
+
+
+def _check_binds(binds: Sequence[str], asked: Set[str], spelling: Spelling) -> None:
+    if not binds:
+        return
+    for name in SHORTHANDS:
+        if name in asked:
+            raise ConfigError(spelling(name), f"cannot be used together with {spelling('bind')}")
+    same = find_same(binds)
+    if same is not None:
+        first, second = same
+        reason = f"{first!r} is given twice" if first == second else f"{first!r} and {second!r} are the same address"
+        raise ConfigError(spelling("bind"), reason)
 
 
 def read(name: str, value: object, spelling: Spelling = as_parameter) -> Any:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from addax.asgi.lifespan import Lifespan
 from addax.config import log_setup
+from addax.config.binds import SHORTHANDS
 from addax.config.checks import as_parameter, check, read, respell
 from addax.config.env_file import load_env_file
 from addax.config.interface import detect_interface
@@ -28,6 +29,7 @@ from addax.config.options import OPTIONS
 from addax.core import registry
 from addax.core.errors import ConfigError
 from addax.core.settings import (
+    Bind,
     Http1Settings,
     ListenSettings,
     LogSettings,
@@ -133,6 +135,7 @@ class Config:
     reset_contextvars: bool = False
     _: KW_ONLY
     app_dir: str | os.PathLike[str] | None = None
+    bind: Sequence[str] | str | None = None
     uds_mode: str | int | None = None
     limit_request_line: int = 16384
     limit_head_size: int = 65536
@@ -182,7 +185,7 @@ class Config:
     reload_dirs_excludes: list[Path] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        self._take(check({option.name: getattr(self, option.name) for option in OPTIONS}))
+        self._take(check({option.name: getattr(self, option.name) for option in OPTIONS}, counts_defaults=False))
         self.reload_dirs = [Path(directory) for directory in self.reload_dirs or ()]
         if self.app_dir is not None:
             sys.path.insert(0, os.fspath(self.app_dir))
@@ -326,20 +329,18 @@ class Config:
 
         Raises:
             StartupError: the address cannot be had.
+            ConfigError: there are several binds.
         """
         settings = self.settings().listen
-        sock = listen.open_listener(settings, listen.resolve(settings)[:1]).sockets[0]
-        logger.info("Addax running on %s (Press CTRL+C to quit)", self._where(sock))
+        if len(settings.binds) > 1:
+            raise ConfigError("bind", "bind_socket() makes one socket, and several places to listen at were given")
+        (targets,) = listen.resolve(settings)
+        listener = listen.open_listener(settings, [targets[:1]])
+        (sock,) = listener.sockets
+        kind, where = listen.describe(settings.binds[0], listener.addresses, "https" if self.is_ssl else "http")
+        logger.info("Addax running on %s%s (Press CTRL+C to quit)", kind, where)
         sock.set_inheritable(True)
         return sock
-
-    def _where(self, sock: socket.socket) -> str:
-        if self.uds is not None:
-            return f"unix socket {os.fspath(self.uds)}"
-        if self.fd is not None:
-            return f"socket {sock.getsockname()}"
-        host = f"[{self.host}]" if ":" in (self.host or "") else self.host or "0.0.0.0"
-        return f"{'https' if self.is_ssl else 'http'}://{host}:{sock.getsockname()[1]}"
 
     # --- For the floors below -----------------------------------------------------------------------------------------
 
@@ -361,6 +362,8 @@ class Config:
             # What a WSGI application has no word for.
             parts[""]["ws"] = "none"
         proxy["fields"] = frozenset(proxy["fields"])
+        if not parts["listen"]["binds"]:
+            parts["listen"]["binds"] = (Bind(**{name: read(name, getattr(self, name)) for name in SHORTHANDS}),)
         return Settings(
             http1=Http1Settings(**http1),
             websocket=WebSocketSettings(**parts["websocket"]),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from addax.config.binds import BindPlace
 from addax.config.kinds import (
     Boolean,
     CallableObject,
@@ -216,22 +217,26 @@ OPTIONS: tuple[Option, ...] = (
            "Call the application in an empty contextvars context for every request.",
            setting="http1.reset_contextvars"),
     # --- Listening --------------------------------------------------------------------------------------------------
+    Option("bind", BindPlace(), (), LISTENING,
+           "Where to listen, in place of the five options below. unix:path?mode=660&user=…&group=… says who may use "
+           "the file and whose it is; :8000 and [::]:8000 are every interface, IPv4 and IPv6.",
+           setting="listen.binds", multiple=True, shown_default="--host and --port", is_new=True),
     Option("host", HostName(), "127.0.0.1", LISTENING,
            "Name or address to listen on; 0.0.0.0 is every IPv4 interface, :: every IPv6 interface. None (from "
            "code) is every interface of both.",
-           setting="listen.host", nullable=True),
+           nullable=True),
     Option("port", Whole(0, 65535), 8000, LISTENING,
-           "TCP port to listen on; 0 takes a free one and logs it.", setting="listen.port"),
+           "TCP port to listen on; 0 takes a free one and logs it."),
     Option("uds", SocketPath(), None, LISTENING,
-           "Listen on a Unix socket at this path, not on host and port.", setting="listen.uds", nullable=True),
+           "Listen on a Unix socket at this path, not on host and port.", nullable=True),
     Option("uds_mode", Mode(), None, LISTENING,
            "Permission bits of the Unix socket's file.",
-           setting="listen.uds_mode", nullable=True, shown_default="those of the file it replaces, else 666",
+           nullable=True, shown_default="those of the file it replaces, else 666",
            is_new=True),
     Option("fd", Inherited(0), None, LISTENING,
            "Listen on a socket that this process inherited under this descriptor number, not on host and port; or on "
            "the sockets that systemd has passed (LISTEN_FDS), all of them or those of a name.",
-           setting="listen.fd", nullable=True),
+           nullable=True),
     Option("backlog", Whole(1, unit="connections"), 2048, LISTENING,
            "How many connections the kernel may hold that were not yet accepted; the system may allow fewer.",
            setting="listen.backlog"),

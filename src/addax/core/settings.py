@@ -81,16 +81,42 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenSettings:
-    """Where to listen. ``uds`` and ``fd`` take the place of host and port."""
+class Bind:
+    """One place to listen at. ``fd`` goes before ``uds``, and that before host and port."""
 
+    #: A name or an address; None and ``::``: every interface, IPv4 and IPv6.
     host: str | None = "127.0.0.1"
     port: int = 8000
     uds: str | None = None
     #: Permission bits of the Unix socket file; None keeps an existing file's bits, else 0o666.
     uds_mode: int | None = None
-    #: A descriptor; or ``systemd``, ``systemd:NAME``: sockets that were passed.
+    #: Who the file belongs to, by name or number; None: whom it belongs to anyway.
+    uds_user: str | None = None
+    uds_group: str | None = None
+    #: A descriptor's number, or what systemd has passed: see ``net.activation``.
     fd: int | str | None = None
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether host and port count."""
+        return self.fd is None and self.uds is None
+
+    @property
+    def text(self) -> str:
+        """The place as ``--bind`` takes it, for messages."""
+        if self.fd is not None:
+            return f"fd://{self.fd}"
+        if self.uds is not None:
+            return f"unix:{self.uds}"
+        host = self.host or ""
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where to listen: at all of ``binds`` together, of which there is one at least."""
+
+    binds: tuple[Bind, ...] = (Bind(),)
     backlog: int = 2048
     #: A socket for each worker, bound to the same address (``SO_REUSEPORT``).
     reuse_port: bool = False

@@ -1,152 +1,229 @@
-"""Make the sockets that a server listens on, from host and port, a Unix socket path, or inherited descriptors.
+"""Make the sockets that a server listens on, from all of its binds: TCP addresses, Unix sockets, inherited descriptors.
 
-Called by ``server.server``; synchronous, so that a parent process can use it before any loop exists. Only ``resolve``
-may wait (for the name service): a server with a running loop calls it in a thread.
+Called by ``server.server`` and ``supervise.sockets``; synchronous, so that a parent process can use it before any loop
+exists. Only ``resolve`` may wait (for the name service): a server with a running loop calls it in a thread.
 
-Every failure is a StartupError of one line that names the address and, where the platform tells, who holds it.
+All binds or none: if one fails, what was opened before it is given back. Every failure is of one line that names the
+address and, where the platform tells, who holds it.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import socket
-import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
-from addax.core.errors import StartupError
-from addax.core.settings import ListenSettings
-from addax.net import activation, port_owner, unix_socket
-from addax.net.unix_socket import SocketFile
+from addax.core.errors import ConfigError, StartupError
+from addax.core.settings import Bind, ListenSettings
+from addax.net import activation, tcp_socket, unix_socket
+from addax.net.tcp_socket import Target, words
+from addax.net.unix_socket import Owner, SocketFile
 
-#: Port 0 means the same free port for every address: how often to look for one that is free for all of them.
-_SAME_PORT_TRIES = 32
-#: The machine lacks this address family or this address.
-_NOT_HERE = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
+#: What is bound: ``(host, port)``, or the path of a Unix socket.
+Address = tuple[str, int] | str
 
-
-class Target(NamedTuple):
-    """One address to bind."""
-
-    family: int
-    #: As ``socket.bind`` takes it.
-    address: tuple[Any, ...]
-    #: Go on without it where the machine lacks its address family; at least one target must succeed.
-    optional: bool
+#: Where Linux says how long a backlog may be.
+_SOMAXCONN_FILE = "/proc/sys/net/core/somaxconn"
 
 
 class Listener:
     """Listening sockets, and what must be undone at the end.
 
     Args:
-        sockets: they listen, and belong to this object from now on.
-        file: the Unix socket's file if it was made here.
+        groups: for each bind its sockets; they listen, and belong to this object from now on.
+        files: the files of those Unix sockets that were made here.
     """
 
-    def __init__(self, sockets: Sequence[socket.socket], file: SocketFile | None = None) -> None:
-        self.sockets = list(sockets)
-        self._file = file
+    def __init__(self, groups: Iterable[Iterable[socket.socket]], files: Iterable[SocketFile] = ()) -> None:
+        self.groups = [list(group) for group in groups]
+        self.sockets = [sock for group in self.groups for sock in group]
+        self._files = list(files)
 
     @property
-    def addresses(self) -> list[tuple[str, int] | str]:
-        """What is bound: ``(host, port)``, or the path of a Unix socket."""
+    def addresses(self) -> list[Address]:
+        """What is bound, one for each socket."""
         return [_plain_address(sock) for sock in self.sockets]
 
-    def remove_file(self) -> None:
-        """Delete our Unix socket file, so that new clients see at once that nobody is there. Twice is harmless."""
-        if self._file is not None:
-            self._file.remove()
-            self._file = None
+    @property
+    def bound(self) -> list[list[Address]]:
+        """What is bound, for each bind."""
+        return [[_plain_address(sock) for sock in group] for group in self.groups]
+
+    def remove_files(self) -> None:
+        """Delete our Unix socket files, so that new clients see at once that nobody is there. Twice is harmless."""
+        for file in self._files:
+            file.remove()
+        self._files.clear()
 
     def chown(self, uid: int, gid: int) -> None:
-        """Give our Unix socket file to another user."""
-        if self._file is not None:
-            os.chown(self._file.path, uid, gid)
+        """Give our Unix socket files to another user, but those whose owner was asked for."""
+        for file in self._files:
+            file.give_to(uid, gid)
 
-    def leave_file(self) -> None:
-        """Leave our Unix socket file to who goes on listening there."""
-        self._file = None
+    def leave_files(self) -> None:
+        """Leave our Unix socket files to who goes on listening there."""
+        self._files.clear()
 
     def close(self) -> None:
-        """Delete our Unix socket file, then close the sockets."""
-        self.remove_file()
+        """Delete our Unix socket files, then close the sockets."""
+        self.remove_files()
         for sock in self.sockets:
             sock.close()
 
 
-def resolve(settings: ListenSettings) -> list[Target]:
+# ---- before anything is bound
+
+
+def resolve(settings: ListenSettings) -> list[list[Target]]:
     """Find the addresses to bind; may wait for the name service.
 
-    Host ``::`` and None both mean all IPv4 and all IPv6 addresses, as two sockets: IPv4 clients then show as what they
-    are and not as ``::ffff:…``, which no list of trusted proxies would match.
-
     Returns:
-        At least one target; none for a Unix socket or a descriptor.
+        For each bind at least one target; none for a Unix socket or a descriptor.
 
     Raises:
-        StartupError: the host name is unknown.
+        StartupError: a host name is unknown.
+        ConfigError: two binds are the same address.
     """
-    if settings.fd is not None or settings.uds is not None:
-        return []
-    host, port = settings.host or None, settings.port
-    if host is None or host == "::":
-        every_ipv4 = Target(socket.AF_INET, ("0.0.0.0", port), True)
-        every_ipv6 = Target(socket.AF_INET6, ("::", port, 0, 0), host is None)
-        return [every_ipv4, every_ipv6] if host is None else [every_ipv6, every_ipv4]
-    try:
-        # AI_NUMERICSERV would refuse nothing here: the port is a number already.
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise StartupError(f"cannot find the address of host {host!r}: {reason}") from error
-    return [Target(family, address, True) for family, address in dict.fromkeys((row[0], row[4]) for row in found)]
+    found: list[list[Target]] = []
+    for bind in settings.binds:
+        with _naming(bind, settings):
+            found.append(tcp_socket.resolve_host(bind.host, bind.port) if bind.is_tcp else [])
+    _leave_ipv4_to_its_own_bind(settings.binds, found)
+    _check_distinct(settings.binds, found)
+    return found
+
+
+def _leave_ipv4_to_its_own_bind(binds: Sequence[Bind], found: list[list[Target]]) -> None:
+    """Who names ``0.0.0.0`` beside ``::`` means the two families: here ``::`` alone would have been both."""
+    ports = {bind.port for bind in binds if bind.is_tcp and bind.host == "0.0.0.0" and bind.port}
+    for bind, targets in zip(binds, found, strict=True):
+        if bind.is_tcp and bind.host == "::" and bind.port in ports:
+            targets[:] = [target for target in targets if target.family == socket.AF_INET6]
+
+
+def _check_distinct(binds: Sequence[Bind], found: list[list[Target]]) -> None:
+    """With SO_REUSEPORT the kernel would let it pass, and without it blame this very process."""
+    owners: dict[Target, Bind] = {}
+    for bind, targets in zip(binds, found, strict=True):
+        for target in targets if bind.port else ():
+            owner = owners.setdefault(target._replace(optional=False), bind)
+            if owner is not bind:
+                raise ConfigError("bind", f"{owner.text!r} and {bind.text!r} are the same address")
 
 
 def needs_lookup(settings: ListenSettings) -> bool:
-    """Whether ``resolve`` may wait, because the host is a name."""
-    if settings.fd is not None or settings.uds is not None or settings.host in (None, "", "::"):
-        return False
+    """Whether ``resolve`` may wait, because a host is a name."""
+    return any(bind.is_tcp and tcp_socket.needs_lookup(bind.host) for bind in settings.binds)
+
+
+def find_owners(settings: ListenSettings) -> list[Owner]:
+    """Find out who the files of Unix sockets are to belong to.
+
+    Returns:
+        One for each bind.
+
+    Raises:
+        ConfigError: there is no such user or group, or this process may not give files to them.
+    """
+    return [unix_socket.find_owner(bind.text, bind.uds_user, bind.uds_group) for bind in settings.binds]
+
+
+def explain_backlog(backlog: int, file: str = _SOMAXCONN_FILE) -> str | None:
+    """Say that the system allows less than what was asked for; None if it does not, or does not tell."""
     try:
-        socket.getaddrinfo(settings.host, None, flags=socket.AI_NUMERICHOST)
-    except (OSError, UnicodeError):
-        return True
-    return False
+        with open(file, encoding="ascii") as stream:
+            allowed = int(stream.read())
+    except (OSError, ValueError):
+        return None
+    if backlog <= allowed:
+        return None
+    return f"--backlog: {backlog} is more than the system allows (net.core.somaxconn {allowed})"
 
 
-def open_listener(settings: ListenSettings, targets: Sequence[Target] | None = None) -> Listener:
+# ---- binding
+
+
+def open_listener(settings: ListenSettings, targets: Sequence[Sequence[Target]] | None = None) -> Listener:
     """Bind and listen.
 
     Args:
-        settings: where. A descriptor goes before a Unix socket, and that before host and port.
+        settings: where.
         targets: what ``resolve`` returned, if it was called already.
 
     Raises:
         StartupError: with a line for the log.
+        ConfigError: two binds are the same address, or a file cannot be given to its owner.
     """
-    if settings.fd is not None:
-        return Listener(_adopt_all(_descriptors(settings.fd), settings.backlog))
-    if settings.uds is not None:
-        sock, file = unix_socket.listen_at(settings.uds, settings.uds_mode, settings.backlog)
-        return Listener([sock], file)
+    owners = find_owners(settings)
     targets = resolve(settings) if targets is None else targets
-    return Listener(_bind_all(targets, settings.backlog, settings.reuse_port))
+    groups: list[list[socket.socket]] = []
+    files: list[SocketFile] = []
+    try:
+        for bind, addresses, owner in zip(settings.binds, targets, owners, strict=True):
+            with _naming(bind, settings):
+                if bind.fd is not None:
+                    groups.append(_adopt_all(_descriptors(bind.fd), settings.backlog))
+                elif bind.uds is not None:
+                    sock, file = unix_socket.listen_at(bind.uds, bind.uds_mode, settings.backlog, owner)
+                    groups.append([sock])
+                    files.append(file)
+                else:
+                    groups.append(tcp_socket.bind_all(addresses, settings.backlog, settings.reuse_port))
+    except BaseException:
+        Listener(groups, files).close()
+        raise
+    return Listener(groups, files)
 
 
-def check_free(settings: ListenSettings, targets: Sequence[Target]) -> None:
-    """Find out early whether the address can be had, without keeping it.
-
-    Cheap, and no promise: somebody may take the address before ``open_listener`` does.
+def open_beside(listener: Listener, backlog: int) -> Listener:
+    """Bind the TCP addresses of a listener once more (``SO_REUSEPORT``).
 
     Raises:
-        StartupError: as ``open_listener``.
+        StartupError: with a line for the log.
     """
-    if settings.fd is not None:
-        _close(_adopt_all(_descriptors(settings.fd), None))
-    elif settings.uds is not None:
-        unix_socket.check_path(settings.uds)
-    else:
-        _close(_bind_all(targets, None, settings.reuse_port))
+    groups: list[list[socket.socket]] = []
+    try:
+        for group in listener.groups:
+            bound = dict.fromkeys((sock.family, sock.getsockname()) for sock in group)
+            targets = [Target(family, address, False) for family, address in bound]
+            groups.append(tcp_socket.bind_all(targets, backlog, True))
+    except BaseException:
+        Listener(groups).close()
+        raise
+    return Listener(groups)
+
+
+def check_free(settings: ListenSettings, targets: Sequence[Sequence[Target]]) -> None:
+    """Find out early whether all addresses can be had, without keeping them.
+
+    Cheap, and no promise: somebody may take an address before ``open_listener`` does.
+
+    Raises:
+        StartupError, ConfigError: as ``open_listener``.
+    """
+    find_owners(settings)
+    for bind, addresses in zip(settings.binds, targets, strict=True):
+        with _naming(bind, settings):
+            if bind.fd is not None:
+                for sock in _adopt_all(_descriptors(bind.fd), None):
+                    sock.close()
+            elif bind.uds is not None:
+                unix_socket.check_path(bind.uds)
+            else:
+                for sock in tcp_socket.bind_all(addresses, None, settings.reuse_port):
+                    sock.close()
+
+
+@contextlib.contextmanager
+def _naming(bind: Bind, settings: ListenSettings) -> Iterator[None]:
+    """Where there are several binds, say of which one a failure is."""
+    try:
+        yield
+    except StartupError as error:
+        if len(settings.binds) == 1:
+            raise
+        raise StartupError(f"--bind {bind.text}: {error}") from error
 
 
 def _descriptors(fd: int | str) -> list[int]:
@@ -159,7 +236,8 @@ def _adopt_all(fds: Iterable[int], backlog: int | None) -> list[socket.socket]:
         for fd in fds:
             sockets.append(adopt(fd, backlog))
     except BaseException:
-        _close(sockets)
+        for sock in sockets:
+            sock.close()
         raise
     return sockets
 
@@ -177,12 +255,12 @@ def adopt(fd: int, backlog: int | None) -> socket.socket:
     try:
         copy = os.dup(fd)
     except (OSError, OverflowError) as error:
-        raise StartupError(f"cannot listen on file descriptor {fd}: {_words(error)}") from error
+        raise StartupError(f"cannot listen on file descriptor {fd}: {words(error)}") from error
     try:
         sock = socket.socket(fileno=copy)
     except OSError as error:
         os.close(copy)
-        raise StartupError(f"cannot listen on file descriptor {fd}: {_words(error)}") from error
+        raise StartupError(f"cannot listen on file descriptor {fd}: {words(error)}") from error
     try:
         reason = _why_not_listening(sock)
         if reason:
@@ -192,7 +270,7 @@ def adopt(fd: int, backlog: int | None) -> socket.socket:
     except BaseException as error:
         sock.close()
         if isinstance(error, OSError):
-            raise StartupError(f"cannot listen on file descriptor {fd}: {_words(error)}") from error
+            raise StartupError(f"cannot listen on file descriptor {fd}: {words(error)}") from error
         raise
     return sock
 
@@ -213,93 +291,32 @@ def _why_not_listening(sock: socket.socket) -> str:
     return "" if is_bound else "it is bound to no address"
 
 
-def _bind_all(targets: Iterable[Target], backlog: int | None, is_shared: bool) -> list[socket.socket]:
-    targets = list(targets)
-    for _ in range(_SAME_PORT_TRIES - 1):
-        try:
-            return _bind_once(targets, backlog, is_shared)
-        except _FreePortTaken:
-            continue
-    return _bind_once(targets, backlog, is_shared)
+# ---- in words
 
 
-class _FreePortTaken(StartupError):
-    """The port that the kernel chose for the first address is taken at another one."""
+def describe(bind: Bind, bound: Sequence[Address], scheme: str) -> tuple[str, str]:
+    """Say where clients find a server, in uvicorn's words.
+
+    Args:
+        bind: what was asked for.
+        bound: what came of it, for the port that the kernel chose.
+        scheme: ``http`` or ``https``.
+
+    Returns:
+        What it is (empty for a URL), and where.
+    """
+    if bind.fd is not None:
+        return "socket ", str(bound[0])
+    if bind.uds is not None:
+        return "unix socket ", bind.uds
+    # The name that was asked for, not what it resolved to: that is what goes into a browser.
+    host = bind.host or "0.0.0.0"
+    port = bound[0][1] if bind.port == 0 else bind.port
+    return "", f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _bind_once(targets: Sequence[Target], backlog: int | None, is_shared: bool) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    missing: StartupError | None = None
-    chosen_port = 0
-    try:
-        for target in targets:
-            address = target.address
-            if chosen_port:
-                address = (address[0], chosen_port, *address[2:])
-            try:
-                sock = _bind(target.family, address, backlog, is_shared)
-            except OSError as error:
-                failure = _failure(target.family, address, error)
-                if target.optional and error.errno in _NOT_HERE:
-                    missing = failure
-                    continue
-                if chosen_port and error.errno == errno.EADDRINUSE:
-                    raise _FreePortTaken(*failure.args) from error
-                raise failure from error
-            sockets.append(sock)
-            if address[1] == 0:
-                chosen_port = sock.getsockname()[1]
-        if not sockets and missing is not None:
-            raise missing
-    except BaseException:
-        _close(sockets)
-        raise
-    return sockets
-
-
-def _bind(family: int, address: tuple[Any, ...], backlog: int | None, is_shared: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if os.name == "posix" and sys.platform != "cygwin":
-            # On Windows the same option would let two servers share a port.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            sock.bind(address)
-        except OverflowError as error:
-            raise OSError(errno.EINVAL, str(error)) from error
-        if backlog is not None:
-            # Two sockets may be bound to one address as long as neither listens: this call is what decides.
-            sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _failure(family: int, address: tuple[Any, ...], error: OSError) -> StartupError:
-    text = f"[Errno {error.errno}] error while attempting to bind on address {address!r}: {_words(error).lower()}"
-    if error.errno == errno.EADDRINUSE:
-        text += port_owner.describe_port(family, address[0], address[1])
-    elif error.errno == errno.EACCES and address[1] < 1024:
-        text += " (ports below 1024 need more rights)"
-    return StartupError(text)
-
-
-def _words(error: OSError | OverflowError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _plain_address(sock: socket.socket) -> tuple[str, int] | str:
+def _plain_address(sock: socket.socket) -> Address:
     name = sock.getsockname()
     if isinstance(name, bytes):
         return os.fsdecode(name)
     return name if isinstance(name, str) else (name[0], name[1])
-
-
-def _close(sockets: Iterable[socket.socket]) -> None:
-    for sock in sockets:
-        sock.close()

@@ -14,8 +14,10 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from addax.core.errors import StartupError
+from addax.core import accounts
+from addax.core.errors import ConfigError, StartupError
 from addax.net import port_owner
 
 #: Permission bits of a new socket file when nothing else was asked for.
@@ -26,14 +28,42 @@ _LOCK_S = 2.0
 _LOCK_RETRY_S = 0.02
 
 
-class SocketFile:
-    """The file that our bind made; told apart from a successor's by its inode."""
+#: What ``chown`` leaves as it is.
+_AS_IT_IS = -1
 
-    def __init__(self, path: str) -> None:
+
+class Owner(NamedTuple):
+    """Who a socket's file is to belong to; -1: whom it belongs to anyway."""
+
+    uid: int = _AS_IT_IS
+    gid: int = _AS_IT_IS
+
+
+#: Nobody has asked for an owner.
+ANYBODY = Owner()
+
+
+class SocketFile:
+    """The file that our bind made; told apart from a successor's by its inode.
+
+    Args:
+        path: where it is.
+        owner: who it was given to, because somebody asked for it.
+    """
+
+    def __init__(self, path: str, owner: Owner = ANYBODY) -> None:
+        self._owner = owner
         info = os.lstat(path)
         # The application may change the working directory before the end.
         self.path = os.path.abspath(path)
         self._identity = (info.st_dev, info.st_ino)
+
+    def give_to(self, uid: int, gid: int) -> None:
+        """Let the file belong to who this process is going to be, as far as nobody has asked for another owner."""
+        uid, gid = (
+            _AS_IT_IS if asked != _AS_IT_IS else ours for asked, ours in zip(self._owner, (uid, gid), strict=True)
+        )
+        os.chown(self.path, uid, gid)
 
     def remove(self) -> None:
         """Delete the file if it is still ours. Call it before the socket closes: until then its inode is taken."""
@@ -45,13 +75,47 @@ class SocketFile:
             pass  # gone already, or its directory is no longer ours to write: nothing that a stop could still do
 
 
-def listen_at(path: str, mode: int | None, backlog: int) -> tuple[socket.socket, SocketFile]:
+def find_owner(place: str, user: str | None, group: str | None) -> Owner:
+    """Look up who a file is to belong to, and whether this process may give it to them.
+
+    Args:
+        place: which socket, for the message.
+        user: a name or a number; None: nobody has asked for one.
+        group: the same of a group.
+
+    Raises:
+        ConfigError: there is no such user or group, or only root could do that.
+    """
+    if user is None and group is None:
+        return ANYBODY
+    if not hasattr(os, "chown"):
+        raise ConfigError("bind", f"{place!r}: user and group need a POSIX system")
+    uid = gid = _AS_IT_IS
+    if user is not None:
+        entry = accounts.find_user(user)
+        uid = accounts.id_of("bind", "user", user, None if entry is None else entry.pw_uid)
+    if group is not None:
+        gid = accounts.id_of("bind", "group", group, accounts.find_group(group))
+    # Without root's rights a file can only be given to another one of the groups that one is in.
+    if os.geteuid() != 0:
+        if uid not in (_AS_IT_IS, os.geteuid()):
+            what = f"another user, and this is user {os.geteuid()}"
+        elif gid not in (_AS_IT_IS, os.getegid(), *os.getgroups()):
+            what = f"a group that user {os.geteuid()} is not in"
+        else:
+            return Owner(uid, gid)
+        raise ConfigError("bind", f"{place!r}: only root can give a file to {what}")
+    return Owner(uid, gid)
+
+
+def listen_at(path: str, mode: int | None, backlog: int, owner: Owner = ANYBODY) -> tuple[socket.socket, SocketFile]:
     """Bind and listen.
 
     Args:
         path: where; a socket file that nobody answers on is replaced.
         mode: permission bits of the file; None keeps those of the file that is replaced, else ``DEFAULT_MODE``.
         backlog: as of ``listen(2)``.
+        owner: who the file is to belong to.
 
     Raises:
         StartupError: a server answers there, or the path cannot be used.
@@ -63,8 +127,10 @@ def listen_at(path: str, mode: int | None, backlog: int) -> tuple[socket.socket,
         with _locked_directory(path):
             stale_mode = _make_room(path)
             sock.bind(path)
-            file = SocketFile(path)
-            # Nobody can connect before listen(2), so the mode is right before the first connection.
+            file = SocketFile(path, owner)
+            # Nobody can connect before listen(2), so owner and mode are right before the first connection.
+            if owner != ANYBODY:
+                os.chown(path, *owner)
             os.chmod(path, next(bits for bits in (mode, stale_mode, DEFAULT_MODE) if bits is not None))
             sock.listen(backlog)
     except BaseException as error:

@@ -26,6 +26,7 @@ from addax.core.settings import Settings
 from addax.loops import running
 from addax.net import listen
 from addax.net.listen import Listener
+from addax.net.tcp_socket import Target
 from addax.server import accepting, banner, build, signals
 from addax.server.announcing import Announcer
 from addax.server.balancing import Balance
@@ -200,9 +201,12 @@ class Server(EmbeddableServer):
             sockets: listen on these instead of what the config says.
 
         Raises:
-            StartupError: the application refused to start, or the address cannot be had; it was logged.
+            StartupError: the application refused to start, or an address cannot be had; it was logged.
+            ConfigError: two binds are the same address, or a file cannot be given to its owner.
         """
-        targets: list[listen.Target] = []
+        targets: list[list[Target]] = []
+        if sockets is None:
+            self._warn_of_backlog()
         if sockets is None and self._listener is None:
             with _logged():
                 targets = await self._resolve()
@@ -212,17 +216,22 @@ class Server(EmbeddableServer):
         if self.should_exit:
             return
         if sockets is not None:
-            self._listener = Listener(sockets)
+            self._listener = Listener([sockets])
         elif self._listener is None:
             with _logged():
                 self._listener = listen.open_listener(self._settings.listen, targets)
         await self._open_servers(self._listener)
         if sockets is None:
             scheme = "https" if self.config.is_ssl else "http"
-            banner.log_running(logger, self._settings.listen, scheme, self.addresses)
+            banner.log_running(logger, self._settings.listen.binds, scheme, self._listener.bound)
         self.started = True
 
-    async def _resolve(self) -> list[listen.Target]:
+    def _warn_of_backlog(self) -> None:
+        warning = listen.explain_backlog(self._settings.listen.backlog)
+        if warning is not None:
+            logger.warning("%s", warning)
+
+    async def _resolve(self) -> list[list[Target]]:
         settings = self._settings.listen
         if listen.needs_lookup(settings):
             return await asyncio.get_running_loop().run_in_executor(None, listen.resolve, settings)
@@ -351,7 +360,7 @@ class Server(EmbeddableServer):
     async def _stop_accepting(self) -> None:
         listener, assembly = self._listener, self._assembly
         if listener is not None and assembly is not None:
-            listener.remove_file()
+            listener.remove_files()
             await accepting.close_servers(
                 self.servers, listener.sockets, assembly.make_protocol, self._stop.is_handover
             )

@@ -7,18 +7,13 @@ is left to do for root. POSIX only; the module can be imported anywhere.
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from addax.core import accounts
 from addax.core.errors import ConfigError, StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pwd import struct_passwd
-
-_NUMBER = re.compile(r"[0-9]{1,10}")
-#: The one after it means "leave it as it is" to the kernel, so a process that asked for it would stay root.
-_ID_MAX = 2**32 - 2
 
 
 class Identity(NamedTuple):
@@ -50,9 +45,13 @@ def resolve(user: str | None, group: str | None) -> Identity | None:
     option = "--group" if user is None else "--user"
     if not hasattr(os, "setuid"):
         raise ConfigError(option, "needs a POSIX system")
-    entry = _find_user(str(os.geteuid()) if user is None else user)
-    uid = os.geteuid() if user is None else _id_of("--user", user, None if entry is None else entry.pw_uid)
-    gid = None if group is None else _id_of("--group", group, _find_group(group))
+    entry = accounts.find_user(str(os.geteuid()) if user is None else user)
+    uid = (
+        os.geteuid()
+        if user is None
+        else accounts.id_of("--user", "user", user, None if entry is None else entry.pw_uid)
+    )
+    gid = None if group is None else accounts.id_of("--group", "group", group, accounts.find_group(group))
     if os.geteuid() != 0:
         # Who is this user already, in whatever group, has what --user asks for.
         if uid == os.geteuid() and gid in (None, os.getegid()):
@@ -63,40 +62,6 @@ def resolve(user: str | None, group: str | None) -> Identity | None:
     if gid is None:
         raise ConfigError("--user", f"user {uid} is not in the user database, so it has no group: add --group")
     return Identity(uid, gid)
-
-
-def _find_user(user: str) -> struct_passwd | None:
-    """By name first, as chown does: a name may look like a number."""
-    import pwd
-
-    try:
-        return pwd.getpwnam(user)
-    except (KeyError, ValueError):
-        pass
-    try:
-        return pwd.getpwuid(int(user)) if _NUMBER.fullmatch(user) else None
-    except (KeyError, OverflowError):
-        return None
-
-
-def _find_group(group: str) -> int | None:
-    import grp
-
-    try:
-        return grp.getgrnam(group).gr_gid
-    except (KeyError, ValueError):
-        return None
-
-
-def _id_of(option: str, text: str, found: int | None) -> int:
-    if found is not None:
-        return found
-    if not _NUMBER.fullmatch(text):
-        raise ConfigError(option, f"there is no {option[2:]} {text!r}")
-    number = int(text)
-    if number > _ID_MAX:
-        raise ConfigError(option, f"{number} is no {option[2:]} id: the largest is {_ID_MAX}")
-    return number
 
 
 def drop(identity: Identity) -> None:

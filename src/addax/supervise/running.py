@@ -26,6 +26,7 @@ from addax.core.settings import Settings
 from addax.core.shared_memory import create_shared_memory
 from addax.loops import running
 from addax.net.notify import Notifier
+from addax.net.listen import Address, explain_backlog
 from addax.supervise import privileges
 from addax.supervise.bulletin import Bulletin
 from addax.supervise.forensics import describe_exit
@@ -53,7 +54,7 @@ class Plan:
         app: where the application is; for titles.
         settings: of workers and supervisor.
         boot: what workers begin with, as ``server.boot.Boot.dump`` makes it.
-        announce: logs where connections are accepted, given the addresses.
+        announce: logs where connections are accepted, given what is bound for each bind.
         identity: who to become when the sockets are bound; None: stay.
         pid_file: where to write the process id.
         process_title: instead of ``addax`` in titles.
@@ -64,7 +65,7 @@ class Plan:
     app: str
     settings: Settings
     boot: bytes
-    announce: Callable[[list[tuple[str, int] | str]], None]
+    announce: Callable[[list[list[Address]]], None]
     identity: privileges.Identity | None = None
     pid_file: str | None = None
     process_title: str | None = None
@@ -90,6 +91,9 @@ class Office:
         self.directory = starting_directory()
         set_title(title("supervisor", plan.app, plan.process_title))
         inherited = self.inheritance.sockets if self.inheritance is not None else None
+        warning = explain_backlog(plan.settings.listen.backlog) if plan.sockets is None else None
+        if warning is not None:
+            logger.warning("%s", warning)
         self.sockets = plan.sockets or WorkerSockets(
             plan.settings.listen, inherited, plan.settings.supervisor.workers_count
         )
@@ -113,7 +117,7 @@ class Office:
         Args:
             on_main: called when this is the main process of the service; without a predecessor it has always been.
         """
-        self.plan.announce(self.sockets.addresses)
+        self.plan.announce(self.sockets.bound)
         if self.inheritance is None:
             on_main()
             return
@@ -240,7 +244,7 @@ def _succeed(office: Office, supervisor: Supervisor, pid: int) -> None:
     # First: the end of this process is to be no news for the service manager. One that ends anyhow is to be one.
     if not supervisor.is_stopping:
         office.notifier.mainpid(pid)
-    office.sockets.leave_file()
+    office.sockets.leave_files()
     supervisor.stop(is_handover=True)
 
 

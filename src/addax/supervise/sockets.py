@@ -18,7 +18,7 @@ from dataclasses import replace
 from addax.core.errors import StartupError
 from addax.core.settings import ListenSettings
 from addax.net import listen
-from addax.net.listen import Listener, Target
+from addax.net.listen import Address, Listener
 from addax.net.unix_socket import SocketFile
 
 _SHARED = 0
@@ -29,20 +29,21 @@ class WorkerSockets:
 
     Args:
         settings: where to listen.
-        inherited: sets of descriptors by worker number (0: for all), from a supervisor that this one takes over from.
+        inherited: descriptors for each bind, by worker number (0: for all), from a supervisor that this one takes over
+            from.
         workers_count: how many workers there will be at first.
 
     Raises:
-        StartupError: the address cannot be had, or what was inherited does not listen.
+        StartupError: an address cannot be had, or what was inherited does not listen.
+        ConfigError: two binds are the same address, or a file cannot be given to its owner.
     """
 
     def __init__(
-        self, settings: ListenSettings, inherited: dict[int, list[int]] | None = None, workers_count: int = 1
+        self, settings: ListenSettings, inherited: dict[int, list[list[int]]] | None = None, workers_count: int = 1
     ) -> None:
         self._settings = settings
         self._workers_count = workers_count
         self._sets: dict[int, Listener] = {}
-        self._targets: list[Target] | None = None
         if inherited:
             self._adopt(inherited)
         else:
@@ -51,16 +52,16 @@ class WorkerSockets:
     @classmethod
     def given(cls, settings: ListenSettings, sockets: Sequence[socket.socket]) -> WorkerSockets:
         """Take sockets that somebody else has bound."""
-        return cls(settings, {_SHARED: [os.dup(sock.fileno()) for sock in sockets]})
+        return cls(settings, {_SHARED: [[os.dup(sock.fileno())] for sock in sockets]})
 
     @property
     def _first(self) -> int:
         return 1 if self._settings.reuse_port else _SHARED
 
     @property
-    def addresses(self) -> list[tuple[str, int] | str]:
-        """What is bound: ``(host, port)``, or the path of a Unix socket."""
-        return list(dict.fromkeys(next(iter(self._sets.values())).addresses))
+    def bound(self) -> list[list[Address]]:
+        """What is bound, for each bind."""
+        return [list(dict.fromkeys(group)) for group in next(iter(self._sets.values())).bound]
 
     @property
     def are_separate(self) -> bool:
@@ -76,7 +77,7 @@ class WorkerSockets:
         if _SHARED in self._sets:
             return self._sets[_SHARED].sockets
         if number not in self._sets:
-            self._sets[number] = listen.open_listener(self._settings, self._same_targets())
+            self._sets[number] = listen.open_beside(self._sets[self._first], self._settings.backlog)
         return self._sets[number].sockets
 
     def forget(self, number: int) -> None:
@@ -86,16 +87,19 @@ class WorkerSockets:
 
     def describe(self) -> tuple[str, list[int]]:
         """What a successor needs: text for ``read_sockets``, and the descriptors that it must inherit."""
-        numbers = {number: [sock.fileno() for sock in found.sockets] for number, found in self._sets.items()}
-        return json.dumps(numbers), [fd for fds in numbers.values() for fd in fds]
+        numbers = {
+            number: [[sock.fileno() for sock in group] for group in found.groups]
+            for number, found in self._sets.items()
+        }
+        return json.dumps(numbers), [sock.fileno() for found in self._sets.values() for sock in found.sockets]
 
-    def leave_file(self) -> None:
-        """A successor uses the same Unix socket: its file stays."""
+    def leave_files(self) -> None:
+        """A successor uses the same Unix sockets: their files stay."""
         for found in self._sets.values():
-            found.leave_file()
+            found.leave_files()
 
     def chown(self, uid: int, gid: int) -> None:
-        """Give the Unix socket's file to the user that the process is going to be."""
+        """Give the files of Unix sockets to the user that the process is going to be."""
         for found in self._sets.values():
             found.chown(uid, gid)
 
@@ -106,32 +110,29 @@ class WorkerSockets:
 
     # ---- inside
 
-    def _same_targets(self) -> list[Target]:
-        """The addresses of the first set, with the port that the kernel chose."""
-        bound = dict.fromkeys((sock.family, sock.getsockname()) for sock in self._sets[self._first].sockets)
-        return [Target(family, address, False) for family, address in bound]
-
-    def _adopt(self, inherited: dict[int, list[int]]) -> None:
-        found: dict[int, list[socket.socket]] = {}
-        for number, fds in inherited.items():
+    def _adopt(self, inherited: dict[int, list[list[int]]]) -> None:
+        found: dict[int, list[list[socket.socket]]] = {}
+        for number, groups in inherited.items():
             if number > self._workers_count:
                 # The old supervisor had more workers. Clients are in that queue, too: somebody has to take them.
                 number = 1 + (number - 1) % self._workers_count
-            for fd in fds:
-                found.setdefault(number, []).append(listen.adopt(fd, self._settings.backlog))
-                os.close(fd)
+            taken = found.setdefault(number, [[] for _ in groups])
+            for group, fds in zip(taken, groups, strict=True):
+                for fd in fds:
+                    group.append(listen.adopt(fd, self._settings.backlog))
+                    os.close(fd)
         for number, sockets in found.items():
-            self._sets[number] = Listener(sockets, self._existing_file())
+            self._sets[number] = Listener(sockets, self._existing_files())
         if _SHARED in self._sets and self._settings.reuse_port:
             # They were bound for all: nobody else can bind beside them.
             self._settings = replace(self._settings, reuse_port=False)
 
-    def _existing_file(self) -> SocketFile | None:
-        path = self._settings.uds
-        return SocketFile(path) if path is not None and os.path.lexists(path) else None
+    def _existing_files(self) -> list[SocketFile]:
+        paths = [bind.uds for bind in self._settings.binds if bind.uds is not None]
+        return [SocketFile(path) for path in paths if os.path.lexists(path)]
 
 
-def read_sockets(text: str) -> dict[int, list[int]]:
+def read_sockets(text: str) -> dict[int, list[list[int]]]:
     """Read what ``WorkerSockets.describe`` has made.
 
     Raises:
@@ -139,6 +140,6 @@ def read_sockets(text: str) -> dict[int, list[int]]:
     """
     try:
         found = json.loads(text)
-        return {int(number): [int(fd) for fd in fds] for number, fds in found.items()}
+        return {int(number): [[int(fd) for fd in fds] for fds in groups] for number, groups in found.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise StartupError(f"cannot take over sockets: {text!r} does not name any") from error

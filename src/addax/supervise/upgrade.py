@@ -38,12 +38,12 @@ class Inheritance:
     Attributes:
         parent: the process id of that one.
         notify_fd: where it is told that this one is ready; ends when that one has no more to say.
-        sockets: descriptors by worker number, see ``sockets``.
+        sockets: descriptors by worker number and bind, see ``sockets``.
     """
 
     parent: int
     notify_fd: int
-    sockets: dict[int, list[int]]
+    sockets: dict[int, list[list[int]]]
 
     def tell_ready(self, loop: asyncio.AbstractEventLoop, on_released: Callable[[], None]) -> None:
         """Let the old one end.
@@ -80,7 +80,7 @@ def take_inheritance() -> Inheritance | None:
         raise StartupError(f"{VARIABLE} is set to {text!r}, which is for the use of addax alone") from error
     if found.parent != os.getppid():
         raise StartupError(f"{VARIABLE} names process {found.parent}, which has not started this one")
-    for fd in (found.notify_fd, *(fd for fds in found.sockets.values() for fd in fds)):
+    for fd in (found.notify_fd, *(fd for groups in found.sockets.values() for fds in groups for fd in fds)):
         os.set_inheritable(fd, False)
     return found
 

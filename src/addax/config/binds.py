@@ -1,0 +1,137 @@
+"""``--bind``: the grammar of a place to listen at, and when two of them are one.
+
+Used by ``options`` (the kind of the option's values), ``checks`` (what goes together) and ``config`` (for settings).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from addax.config.kinds import Kind, Whole, as_text
+from addax.config.texts import HostName, Mode, SocketPath
+from addax.core.settings import Bind
+
+#: Options that are one bind together, where ``--bind`` is not given.
+SHORTHANDS = ("host", "port", "uds", "uds_mode", "fd")
+
+_FORMS = "host:port, [v6]:port, unix:path or fd://number"
+_UNIX = "unix:"
+_FD = "fd://"
+_DIGITS = re.compile(r"[0-9]{1,10}")
+#: Settings of a Unix socket's file, and the field of ``Bind`` that each goes to.
+_FILE_SETTINGS = {"mode": "uds_mode", "user": "uds_user", "group": "uds_group"}
+
+
+@dataclass(frozen=True)
+class BindPlace(Kind):
+    """A place to listen at; as a value it stays text."""
+
+    metavar = "ADDRESS"
+
+    def read(self, value: object) -> str:
+        """See ``Kind.read``."""
+        text = as_text(value).strip()
+        parse_bind(text)
+        return text
+
+    def allowed(self) -> str:
+        """See ``Kind.allowed``."""
+        return _FORMS
+
+    def to_setting(self, value: Any) -> Bind:
+        """See ``Kind.to_setting``."""
+        return parse_bind(value)
+
+
+def parse_bind(text: str) -> Bind:
+    """Read one value of ``--bind``.
+
+    Raises:
+        ValueError: it is no place to listen at; the message is the reason.
+    """
+    if text.startswith(_UNIX):
+        return _parse_unix(text)
+    if text.startswith(_FD):
+        return Bind(fd=_number(text, text[len(_FD) :], "descriptor number", None))
+    if "://" in text:
+        raise ValueError(f"{text!r} is not known: write {_FORMS}")
+    return _parse_tcp(text)
+
+
+def _parse_unix(text: str) -> Bind:
+    path, question_mark, query = text[len(_UNIX) :].partition("?")
+    fields: dict[str, Any] = {"uds": SocketPath().read(path)}
+    if "\0" in path:
+        raise ValueError(f"{text!r}: a path cannot hold a null character")
+    for part in query.split("&") if question_mark else ():
+        name, _, value = part.partition("=")
+        if name not in _FILE_SETTINGS or not value:
+            raise ValueError(f"{text!r}: {part!r} is not one of mode=…, user=… and group=…")
+        if _FILE_SETTINGS[name] in fields:
+            raise ValueError(f"{text!r}: {name} is there twice")
+        fields[_FILE_SETTINGS[name]] = Mode().read(value) if name == "mode" else value
+    return Bind(**fields)
+
+
+def _parse_tcp(text: str) -> Bind:
+    host, colon, port = text.rpartition(":")
+    if not colon or port.endswith("]"):
+        raise ValueError(f"{text!r} is not known, or has no port: write {_FORMS}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if not _is_ipv6(host.partition("%")[0]):
+            raise ValueError(f"{text!r}: {host!r} is not an IPv6 address")
+    elif ":" in host:
+        raise ValueError(f"{text!r} is not clear: write an IPv6 address in brackets, as in [::1]:8000")
+    return Bind(host=HostName().read(host) or None, port=_number(text, port, "port", 65535))
+
+
+def _number(text: str, digits: str, what: str, high: int | None) -> int:
+    if not _DIGITS.fullmatch(digits):
+        raise ValueError(f"{text!r}: {digits!r} is not a {what}")
+    return int(Whole(0, high).read(digits))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def names_tcp(text: str) -> bool:
+    """Whether a value that was read is a TCP address."""
+    return not text.startswith((_UNIX, _FD))
+
+
+def find_same(texts: Iterable[str]) -> tuple[str, str] | None:
+    """Find two values that were read and are the same place, as far as that can be seen without asking anybody."""
+    seen: dict[Hashable, str] = {}
+    for text in texts:
+        place = _place(parse_bind(text))
+        if place in seen:
+            return seen[place], text
+        if place is not None:
+            seen[place] = text
+    return None
+
+
+def _place(bind: Bind) -> Hashable:
+    """What tells one place from another; None: nothing is the same as this one."""
+    if bind.fd is not None:
+        return bind.fd
+    if bind.uds is not None:
+        return os.path.normpath(bind.uds)
+    if bind.port == 0:
+        return None
+    host = (bind.host or "::").lower()
+    try:
+        return ipaddress.ip_address(host), bind.port
+    except ValueError:
+        return host, bind.port
