@@ -100,7 +100,8 @@ class Supervised(Process):
         # Without cached bytecode: two versions of one second and one size would be taken for the same.
         env = {name: value, "PYTHONDONTWRITEBYTECODE": "1", **options.pop("env", {})}
         count = () if workers is None else ("--workers", str(workers))
-        args = ("--port", "0", "--no-access-log", *count, *args)
+        where = () if "--bind" in args else ("--port", "0")
+        args = (*where, "--no-access-log", *count, *args)
         # A session of its own, by which those are found whose parent has ended.
         super().__init__(self.app.path, *args, env=env, start_new_session=True, **options)
         self.pid = self.process.pid

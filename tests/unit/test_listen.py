@@ -761,7 +761,6 @@ def test_binds_that_turn_out_to_be_one_address_are_refused(monkeypatch: pytest.M
     assert listen.resolve(several(Bind(host="a.test", port=0), Bind(host="b.test", port=0)))
 
 
-@pytest.mark.skipif(not HAS_IPV6, reason="needs IPv6")
 @pytest.mark.parametrize("is_first", [True, False])
 def test_every_ipv4_interface_beside_every_ipv6_interface_is_no_contradiction(is_first: bool) -> None:
     ipv4, ipv6 = Bind(host="0.0.0.0", port=80), Bind(host="::", port=80)
