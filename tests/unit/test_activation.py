@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from addax.core.errors import StartupError
-from addax.core.settings import ListenSettings
+from addax.core.settings import Bind, ListenSettings
 from addax.net import activation, listen
 
 
@@ -33,7 +33,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
 
 
 def addresses(option: str) -> list[object]:
-    listener = listen.open_listener(ListenSettings(fd=option))
+    listener = listen.open_listener(ListenSettings((Bind(fd=option),)))
     try:
         return list(listener.addresses)
     finally:
@@ -46,7 +46,7 @@ def names(sockets: list[socket.socket]) -> list[object]:
 
 def test_all_sockets_are_taken_and_kept_to_this_process(sockets: list[socket.socket]) -> None:
     assert all(sock.get_inheritable() for sock in sockets)
-    listen.check_free(ListenSettings(fd="systemd"), [])
+    listen.check_free(ListenSettings((Bind(fd="systemd"),)), [])
     assert addresses("systemd") == names(sockets)
     assert not any(sock.get_inheritable() for sock in sockets)
     assert not {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"} & os.environ.keys()
@@ -68,7 +68,7 @@ def test_sockets_without_names_are_called_unknown(
 
 def refusal(option: str) -> str:
     with pytest.raises(StartupError) as caught:
-        listen.open_listener(ListenSettings(fd=option))
+        listen.open_listener(ListenSettings((Bind(fd=option),)))
     return str(caught.value)
 
 

@@ -306,7 +306,7 @@ def describe(bind: Bind, bound: Sequence[Address], scheme: str) -> tuple[str, st
         What it is (empty for a URL), and where.
     """
     if bind.fd is not None:
-        return "socket ", str(bound[0])
+        return "socket ", ", ".join(map(str, bound))
     if bind.uds is not None:
         return "unix socket ", bind.uds
     # The name that was asked for, not what it resolved to: that is what goes into a browser.
