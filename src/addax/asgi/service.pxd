@@ -16,6 +16,7 @@ cdef class Service:
     cdef public object concurrency_max_count
     cdef public object context
     cdef public bint gathers_writes
+    cdef public object hosts
     cdef public object parser
     cdef public object codec
     cdef public object websocket

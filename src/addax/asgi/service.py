@@ -7,6 +7,7 @@ import contextvars
 import sys
 from typing import TYPE_CHECKING, Any
 
+from addax.asgi.allowed_hosts import make_filter
 from addax.asgi.exchange import ExchangeLog
 from addax.asgi.scope import ScopeFactory
 from addax.asgi.state import ServerState
@@ -41,6 +42,7 @@ class Service:
         "concurrency_max_count",
         "context",
         "gathers_writes",
+        "hosts",
         "loop",
         "now",
         "parser",
@@ -80,6 +82,8 @@ class Service:
         #: How a task is made that begins at once. No name: each option costs.
         self.task_options: dict[str, Any] = {"loop": loop, "eager_start": True}
         self.concurrency_max_count = settings.concurrency_max_count
+        #: Which hosts are served; None: all.
+        self.hosts = make_filter(settings.allowed_hosts)
         #: What callbacks run in that no application's context may reach.
         self.context = contextvars.copy_context()
         self.parser = parser

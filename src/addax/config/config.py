@@ -158,6 +158,7 @@ class Config:
     ws_close_timeout: float = 10
     ws_max_lifetime: float | None = None
     ws_allowed_origins: Sequence[str] | str | None = None
+    allowed_hosts: Sequence[str] | str | None = None
     limit_max_requests_ws: bool = False
     supervise: bool = False
     preload: bool = False

@@ -33,6 +33,7 @@ from addax.config.texts import (
     AccessFormat,
     FieldLine,
     HostName,
+    HostPattern,
     Mode,
     OriginPattern,
     RootPath,
@@ -240,6 +241,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("backlog", Whole(1, unit="connections"), 2048, LISTENING,
            "How many connections the kernel may hold that were not yet accepted; the system may allow fewer.",
            setting="listen.backlog"),
+    Option("allowed_hosts", HostPattern(), (), LISTENING,
+           "Host that is served: a name, *.name for all below it, or an IP address; with a port, only at that one. "
+           "Requests for others are answered 421.",
+           setting="http1.allowed_hosts", spelling="--allowed-host", multiple=True, shown_default="all", is_new=True),
     # --- Event loop and parser --------------------------------------------------------------------------------------
     Option("loop", Choice(("auto", *LOOPS, "none"), later=("zuvloop",), target="module:factory"), "auto", PROTOCOLS,
            "Event loop: auto is uvloop where it is installed, else asyncio; none keeps what asyncio itself would "

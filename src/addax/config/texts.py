@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from addax.asgi.allowed_hosts import parse_pattern
 from addax.config.kinds import Kind, as_text
 from addax.core.errors import ConfigError
 from addax.observe.atoms import NAMED_TEMPLATES, Template
@@ -187,6 +188,20 @@ class OriginPattern(Kind):
         if origin not in ("*", "null") and _ORIGIN.fullmatch(origin) is None:
             raise ValueError(f"{origin!r} is not an origin: write scheme://host or scheme://host:port, without a path")
         return origin
+
+
+@dataclass(frozen=True)
+class HostPattern(Kind):
+    """A host that is served, all names below one, or ``*`` for every host."""
+
+    metavar = "HOST"
+
+    def read(self, value: object) -> str:
+        """See ``Kind.read``."""
+        host = as_text(value).strip().lower()
+        if host != "*":
+            parse_pattern(host)
+        return host
 
 
 @dataclass(frozen=True)

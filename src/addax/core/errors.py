@@ -26,12 +26,14 @@ class RemoteProtocolError(AddaxError):
     Args:
         reason: fixed text for the log and the answer's body; never holds bytes that the peer sent.
         status: the response status that tells the peer, 4xx or 5xx.
+        detail: for the log only, behind the reason; what the peer sent stands in it escaped and is cut short.
     """
 
-    def __init__(self, reason: str, status: int = 400) -> None:
+    def __init__(self, reason: str, status: int = 400, detail: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.detail = detail
 
 
 class LocalProtocolError(AddaxError, RuntimeError):

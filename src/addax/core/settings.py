@@ -37,6 +37,8 @@ class Http1Settings:
     server_header: bool = True
     date_header: bool = True
     root_path: str = ""
+    #: Hosts that are served (``--allowed-host``); empty or with ``*``: all.
+    allowed_hosts: tuple[str, ...] = ()
     #: Start every request in an empty ``contextvars.Context``.
     reset_contextvars: bool = False
 

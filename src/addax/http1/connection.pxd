@@ -53,6 +53,7 @@ cdef class Http1Connection(ResponseWriter):
     @cython.locals(head=tuple, body_length="long long", flags=int, has_body=bint, service=Service, scope=dict,
                    target_parts=tuple)
     cpdef tuple on_head(self, str method, bytes target, int minor, list headers, tuple known)
+    cdef _refuse_host(self, dict scope, bint has_body)
     cdef tuple _read_opening(self, str method, dict scope, list headers, bint has_body)
     @cython.locals(machine=Machine, turns=int)
     cdef _advance(self)

@@ -5,7 +5,7 @@ The way of one request: ``receive_data`` → parser → ``on_head`` (scope and c
 the parser has returned) → ``send_head`` / ``send_body`` of ``writer.py`` → one ``host.write``. Then ``_advance``
 takes the next pipelined request, waits for more, or closes.
 
-Implements: RFC 9112 §9 (connection management), RFC 9110 §15.5.9 (408), §15.6.4 (503).
+Implements: RFC 9112 §9 (connection management), RFC 9110 §15.5.9 (408), §15.5.20 (421), §15.6.4 (503).
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ TURN_MAX_REQUESTS = 16
 DISCARD_MAX_BYTES = 262144
 #: How long an idle connection must have been idle before a worker that stops closes it, in seconds.
 DRAIN_REST_S = 1.0
+#: How much of a host that is not served is shown in the log.
+_HOST_SHOWN_BYTES = 255
 # Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
 _EagerTask: Any = asyncio.Task
 
@@ -295,12 +297,23 @@ class Http1Connection(ResponseWriter):
         scope = service.scopes.http(self._template, self._client, method, target_parts, minor, headers)
         if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
+        if service.hosts is not None and not service.hosts.allows(scope):
+            self._refuse_host(scope, has_body)
         self._is_app_due = True
         if flags & WEBSOCKET and service.codec is not None:
             return self._read_opening(method, scope, headers, has_body)
         exchange = HttpExchange(scope) if service.access is not None else None
         self._cycle = HttpCycle(scope, self, has_body, exchange)
         return head
+
+    def _refuse_host(self, scope: dict[str, Any], has_body: bool) -> None:
+        """A request for a host that is not served here (RFC 9110 §7.4); one for a WebSocket too."""
+        # With a cycle it is an exchange like others: it is in the access log, and the answer to HEAD has no body.
+        exchange = HttpExchange(scope) if self._service.access is not None else None
+        self._cycle = HttpCycle(scope, self, has_body, exchange)
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        detail = f"{host[:_HOST_SHOWN_BYTES].decode('ascii', 'backslashreplace')!r} is not among --allowed-host"
+        raise RemoteProtocolError("this host is not served here", 421, detail)
 
     def _read_opening(self, method: str, scope: dict[str, Any], headers: Headers, has_body: bool) -> RequestHead:
         """A request that asks for a WebSocket: see that it may be had."""
@@ -586,10 +599,11 @@ class Http1Connection(ResponseWriter):
         """The peer's mistake: one answer if nothing of another is on the wire, and nothing further is served."""
         client = self._client
         _logger.info(
-            "%s - Invalid HTTP request received: %s (%d)",
+            "%s - Invalid HTTP request received: %s (%d)%s",
             f"{client[0]}:{client[1]}" if client else "",
             error.reason,
             error.status,
+            f": {error.detail}" if error.detail else "",
         )
         self._machine.stop_reading()
         if self._machine.can_answer():
