@@ -46,7 +46,7 @@ def names(sockets: list[socket.socket]) -> list[object]:
 
 def test_all_sockets_are_taken_and_kept_to_this_process(sockets: list[socket.socket]) -> None:
     assert all(sock.get_inheritable() for sock in sockets)
-    listen.check_free(ListenSettings((Bind(fd="systemd"),)), [])
+    listen.check_free(ListenSettings((Bind(fd="systemd"),)), [[]])
     assert addresses("systemd") == names(sockets)
     assert not any(sock.get_inheritable() for sock in sockets)
     assert not {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"} & os.environ.keys()

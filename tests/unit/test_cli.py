@@ -91,7 +91,8 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         "--ws-allowed-origin https://a.test --ws-allowed-origin https://*.b.test --limit-max-requests-ws "
         "--supervise --preload --limit-max-memory 1g --limit-worker-lifetime 60 --timeout-worker-startup 9 "
         "--timeout-worker-stall 2 --hooks deploy.hooks "
-        "--allowed-host example.com --allowed-host *.example.com --pid-file p --process-title t --user u --group g"
+        "--allowed-host example.com --allowed-host *.example.com --proxy-protocol "
+        "--pid-file p --process-title t --user u --group g"
     )
     result = call(*line.split())
     assert result.exit_code == 0, result.output

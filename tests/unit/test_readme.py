@@ -127,6 +127,7 @@ def test_command_lines_use_flags_that_exist(page: Path) -> None:
 )
 def test_flags_named_in_text_exist(page: str) -> None:
     known = {option.flag for option in OPTIONS} | {"--help", "--version"} | FLAGS_OF_OTHERS
+    known |= {"--no-" + option.flag[2:] for option in OPTIONS if getattr(option.kind, "style", "") == "pair"}
     assert set(_FLAG.findall(read(ROOT / page))) <= known
 
 

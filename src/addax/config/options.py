@@ -329,6 +329,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("forwarded_fields", Choice(("host", "port", "prefix", "forwarded")), (), PROXIES,
            "Also believe trusted peers' X-Forwarded-Host, -Port, -Prefix, or Forwarded (RFC 7239).",
            setting="proxy.fields", spelling="--forwarded-field", multiple=True, is_new=True),
+    Option("proxy_protocol", Boolean(), False, PROXIES,
+           "Every connection begins with a header of the PROXY protocol, version 1 or 2, that says who the client is. "
+           "Connections of peers that are not trusted are closed.",
+           setting="proxy.protocol", is_new=True),
     # --- Logging ----------------------------------------------------------------------------------------------------
     Option("log_config", LogConfig(), None, LOGGING,
            "File that configures logging in place of the built-in configuration: .json, .yaml, .yml, .toml, else "

@@ -19,4 +19,3 @@ cdef class Host:
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef set_deadline(self, double when)
-    cpdef replace(self, object connection, bytes leftover)

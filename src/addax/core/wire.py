@@ -104,8 +104,14 @@ class Host:
         """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``, or soon after it; or ``NEVER``."""
         raise NotImplementedError
 
-    def replace(self, connection: Connection, leftover: bytes) -> None:
-        """Hand the transport over to another protocol, with the bytes that it already has."""
+    def replace(self, connection: Connection, leftover: bytes, peer: Peer | None = None) -> None:
+        """Hand the transport over to another protocol, with the bytes that it already has.
+
+        Args:
+            connection: is told ``connected``, and gets what comes from now on.
+            leftover: bytes that its predecessor has not used.
+            peer: who it shall think is at the other end; None: whom the transport knows.
+        """
         raise NotImplementedError
 
 

@@ -45,6 +45,7 @@ class Stream(Host):
         service: what to serve.
         defaults: field lines of every response.
         wheel: watches the deadline.
+        first: what understands the first bytes; None: an ``Http1Connection``.
     """
 
     __slots__ = (
@@ -61,11 +62,13 @@ class Stream(Host):
         "looked_at",
     )
 
-    def __init__(self, service: Service, defaults: DefaultFields, wheel: Wheel) -> None:
+    def __init__(
+        self, service: Service, defaults: DefaultFields, wheel: Wheel, first: Connection | None = None
+    ) -> None:
         super().__init__()
         self._service = service
         self._wheel = wheel
-        self._connection: Connection = Http1Connection(service, defaults)
+        self._connection: Connection = Http1Connection(service, defaults) if first is None else first
         self._transport: Any = None
         # As ``write``: what is called for every request is the other side's own method, not one of ours that calls it.
         self.data_received: Callable[[bytes], None] = self._connection.receive_data
@@ -206,13 +209,13 @@ class Stream(Host):
         else:
             self._wheel.put(self, when)
 
-    def replace(self, connection: Connection, leftover: bytes) -> None:
+    def replace(self, connection: Connection, leftover: bytes, peer: Peer | None = None) -> None:
         """Hand the transport over to another protocol."""
         self._connection = connection
         self.data_received = connection.receive_data
         # The transport keeps its protocol's methods, so it has to be told that they are others.
         self._transport.set_protocol(self)
-        connection.connected(self, _peer(self._transport))
+        connection.connected(self, _peer(self._transport) if peer is None else peer)
         if leftover:
             connection.receive_data(leftover)
 

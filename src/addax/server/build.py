@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import functools
+from collections.abc import Callable
 from typing import cast
 
 from addax.asgi.proxy_headers import ProxyRules
@@ -12,8 +14,9 @@ from addax.asgi.service import Service
 from addax.asgi.state import ServerState
 from addax.core.errors import ConfigError
 from addax.core.registry import PARSERS, WEBSOCKETS, resolve
-from addax.core.settings import LogSettings, Settings
+from addax.core.settings import LogSettings, ProxySettings, Settings
 from addax.core.types import ASGIApp
+from addax.core.wire import Connection
 from addax.http1.connection import Http1Connection
 from addax.http1.encode import DefaultFields
 from addax.net.stream import Stream
@@ -61,6 +64,7 @@ class Assembly:
             codec=codec,
             websocket=settings.websocket,
         )
+        self._make_first = _find_first(settings.proxy, self.service, self.defaults)
         try:
             # Somebody's own class that cannot be made is told now: later, each client would be left hanging.
             Http1Connection(self.service, self.defaults)
@@ -70,7 +74,8 @@ class Assembly:
     def make_protocol(self) -> asyncio.Protocol:
         """Make the protocol of one accepted connection."""
         # It has the methods, but not the base: compiled classes have one, and Stream's is Host.
-        return cast("asyncio.Protocol", Stream(self.service, self.defaults, self.wheel))
+        first = None if self._make_first is None else self._make_first()
+        return cast("asyncio.Protocol", Stream(self.service, self.defaults, self.wheel, first))
 
     def flush_access_log(self) -> None:
         """Write the access lines that wait."""
@@ -82,6 +87,17 @@ class Assembly:
         self.wheel.close()
         if self.access is not None:
             self.access.close()
+
+
+def _find_first(settings: ProxySettings, service: Service, defaults: DefaultFields) -> Callable[[], Connection] | None:
+    """What makes the protocol that a connection begins with; None: it is HTTP."""
+    if not settings.protocol:
+        return None
+    from addax.net.proxy_connection import ProxyProtocolConnection
+
+    # Whom to trust holds also where forwarded fields are not looked at (--no-proxy-headers).
+    rules = ProxyRules(dataclasses.replace(settings, enabled=True))
+    return lambda: ProxyProtocolConnection(service, defaults, rules)
 
 
 def _find_codec(name: str) -> type[Codec] | None:

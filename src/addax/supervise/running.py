@@ -25,8 +25,8 @@ from addax.core.place import Place
 from addax.core.settings import Settings
 from addax.core.shared_memory import create_shared_memory
 from addax.loops import running
-from addax.net.notify import Notifier
 from addax.net.listen import Address, explain_backlog
+from addax.net.notify import Notifier
 from addax.supervise import privileges
 from addax.supervise.bulletin import Bulletin
 from addax.supervise.forensics import describe_exit

@@ -144,9 +144,9 @@ class FakeHost(Host):
         if self.ending is None:
             self.deadline = None if when == NEVER else when
 
-    def replace(self, connection: Connection, leftover: bytes) -> None:
+    def replace(self, connection: Connection, leftover: bytes, peer: Peer | None = None) -> None:
         """Hand over to another connection."""
-        self.attach(connection, self.peer)
+        self.attach(connection, self.peer if peer is None else peer)
         if leftover:
             connection.receive_data(leftover)
 
