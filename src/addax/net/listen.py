@@ -132,7 +132,8 @@ def find_owners(settings: ListenSettings) -> list[Owner]:
 def explain_backlog(backlog: int, file: str = _SOMAXCONN_FILE) -> str | None:
     """Say that the system allows less than what was asked for; None if it does not, or does not tell."""
     try:
-        with open(file, encoding="ascii") as stream:
+        # As bytes: after --user the interpreter may be out of reach, and a codec would be imported from there.
+        with open(file, "rb") as stream:
             allowed = int(stream.read())
     except (OSError, ValueError):
         return None
