@@ -95,7 +95,7 @@ def test_deploys_under_load_fail_no_request(tmp_path: Path) -> None:
             assert server.wait_for_supervisor(old) == 0
             load.wait_for_count(REQUESTS_COUNT)
             server.wait_for("Maximum request limit")
-            assert server.started_versions()[max(server.wait_for_workers(2))] == "deploy 5"
+            until(lambda: versions(server) == {"deploy 5"}, PATIENCE_S, server.describe)
             # From now on a new connection may be refused; what was accepted is answered.
             load.expect_end()
             server.send_signal(signal.SIGTERM)
@@ -106,6 +106,12 @@ def test_deploys_under_load_fail_no_request(tmp_path: Path) -> None:
         assert result.total >= REQUESTS_COUNT
         assert not pid_file.exists()
         server.process.wait(PATIENCE_S)
+
+
+def versions(server: Supervised) -> set[str | None]:
+    """What the workers have that are there now; None of one that has not come so far."""
+    started = server.started_versions()
+    return {started.get(pid) for pid in server.worker_pids()}
 
 
 def test_restart_with_a_mistake_leaves_the_old_workers_and_the_next_one_mends_it(tmp_path: Path) -> None:
