@@ -23,6 +23,9 @@ from addax.core.slots import METHOD_BYTES, SLOT_BYTES, SLOT_COUNT, TIME_OFFSET_B
 _SLOTS_FOR_REQUESTS = SLOT_COUNT // 2
 # Numbers have the place of one slot, before all others.
 BOARD_BYTES = (1 + SLOT_COUNT) * SLOT_BYTES
+#: Where the time of the first slot is, and how far it is to the next, counted in doubles.
+_TIME_INDEX = (SLOT_BYTES + TIME_OFFSET_BYTES) // 8
+_SLOT_NUMBERS = SLOT_BYTES // 8
 
 #: A flag: the stacks of the stall that goes on now have been written down.
 DUMPED = 1
@@ -97,9 +100,10 @@ class Board:
         Args:
             slot: as ``begin`` has said; with another one nothing happens.
         """
-        if 0 <= slot < SLOT_COUNT and free(self._memory, (1 + slot) * SLOT_BYTES):
-            self._free_slots[self._free_count] = slot
-            self._free_count += 1
+        if 0 <= slot < SLOT_COUNT and free(self._numbers, _TIME_INDEX + slot * _SLOT_NUMBERS):
+            count = self._free_count
+            self._free_slots[count] = slot
+            self._free_count = count + 1
 
     def beat(self, now: float) -> None:
         """The event loop ticks."""
@@ -165,7 +169,7 @@ class Board:
         """When the request of a slot began; None if there is none."""
         if not 0 <= slot < SLOT_COUNT:
             return None
-        return self._number(((1 + slot) * SLOT_BYTES + TIME_OFFSET_BYTES) // 8) or None
+        return self._number(_TIME_INDEX + slot * _SLOT_NUMBERS) or None
 
     def close(self) -> None:
         """Give the mapping back. What is still written is lost then, and nothing is found."""

@@ -24,49 +24,37 @@ CUT = b"..."
 
 # "s" cuts text that is too long, and fills up with zeros what is short.
 _write = Struct(f"={METHOD_BYTES}s{TARGET_BYTES}sd").pack_into
-_write_time = Struct("=d").pack_into
-_read_time = Struct("=d").unpack_from
 
 
 def _put(memory: memoryview, at: int, method: str, target: bytes, started_at: float) -> None:
     """Write a request down.
 
     Args:
-        memory: shared, made of bytes, and not released.
-        at: where its slot begins, a multiple of 8.
-        method: cut to ``METHOD_BYTES``.
+        memory: shared, and not released.
+        at: where its slot begins, in bytes.
+        method: of a request, so without surrogates; cut to ``METHOD_BYTES``.
         target: cut to ``TARGET_BYTES``, with ``CUT`` at its end.
         started_at: on ``core.clock.now``; 0.0: just now.
-
-    Raises:
-        ValueError: there is no such slot.
     """
-    _check(memory, at)
     if len(target) > TARGET_BYTES:
         target = target[: TARGET_BYTES - len(CUT)] + CUT
-    _write(memory, at, method.encode("ascii", "replace"), target, started_at if started_at > 0.0 else now())
+    _write(memory, at, method.encode(), target, started_at or now())
 
 
-def _free(memory: memoryview, at: int) -> bool:
+def _free(numbers: memoryview[float], at: int) -> bool:
     """Forget the request of a slot.
 
+    Args:
+        numbers: the same memory, as doubles.
+        at: where the slot's time is, counted in doubles.
+
     Returns:
-        Whether there was one.
-
-    Raises:
-        ValueError: there is no such slot.
+        Whether there was a request.
     """
-    _check(memory, at)
-    if _read_time(memory, at + TIME_OFFSET_BYTES)[0] == 0.0:
+    if numbers[at] == 0.0:
         return False
-    _write_time(memory, at + TIME_OFFSET_BYTES, 0.0)
+    numbers[at] = 0.0
     return True
-
-
-def _check(memory: memoryview, at: int) -> None:
-    # The time is written as a whole, which some processors can do only where it is aligned.
-    if at < 0 or at + SLOT_BYTES > len(memory) or at & 7:
-        raise ValueError("no such slot")
 
 
 put = _put

@@ -44,20 +44,20 @@ cdef extern from "Python.h":
 cdef enum:
     METHOD_BYTES = 16
     TARGET_BYTES = 168
-    TIME_OFFSET_BYTES = 184
     SLOT_BYTES = 192
     CUT_BYTES = 3
 
 
-cdef inline char *find(object memory, Py_ssize_t at) except NULL:
+cdef inline char *find(object memory, Py_ssize_t at, Py_ssize_t size) except NULL:
     cdef Py_buffer *buffer
     if not PyMemoryView_Check(memory):
         raise TypeError("a memoryview is needed")
     buffer = PyMemoryView_GET_BUFFER(memory)
     if buffer.readonly:
         raise TypeError("cannot modify read-only memory")
-    if at < 0 or at + SLOT_BYTES > buffer.len or at & 7:
-        raise ValueError("no such slot")
+    # The time is written as a whole, which some processors can do only where it is aligned.
+    if at < 0 or at + size > buffer.len or at & 7:
+        raise IndexError("no such slot")
     return <char *> buffer.buf + at
 
 
@@ -72,20 +72,20 @@ cdef inline void put_text(char *place, Py_ssize_t room, const char *text, Py_ssi
 
 cpdef int put(object memory, Py_ssize_t at, str method, bytes target, double started_at) except -1:
     """Write a request down, see ``slots.py``."""
-    cdef char *place = find(memory, at)
+    cdef char *place = find(memory, at, SLOT_BYTES)
     if method is None or target is None:
         raise TypeError("a str and bytes are needed")
     if PyUnicode_IS_COMPACT_ASCII(method):
         put_text(place, METHOD_BYTES, PyUnicode_DATA(method), PyUnicode_GET_LENGTH(method))
     else:
-        encoded = method.encode("ascii", "replace")
+        encoded = method.encode()
         put_text(place, METHOD_BYTES, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded))
     place += METHOD_BYTES
     put_text(place, TARGET_BYTES, PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target))
     place += TARGET_BYTES
     if PyBytes_GET_SIZE(target) > TARGET_BYTES:
         memcpy(place - CUT_BYTES, "...", CUT_BYTES)
-    if not started_at > 0.0:
+    if started_at == 0.0:
         started_at = addax_now()
         if started_at < 0.0:
             started_at = _now()
@@ -93,9 +93,9 @@ cpdef int put(object memory, Py_ssize_t at, str method, bytes target, double sta
     return 0
 
 
-cpdef bint free(object memory, Py_ssize_t at) except -1:
+cpdef bint free(object numbers, Py_ssize_t at) except -1:
     """Forget the request of a slot, see ``slots.py``."""
-    cdef char *place = find(memory, at) + TIME_OFFSET_BYTES
+    cdef char *place = find(numbers, 8 * at, 8)
     if (<double *> place)[0] == 0.0:
         return False
     addax_store_time(place, 0.0)
