@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from harness import PATIENCE_S
+from processes import look_at
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -39,6 +40,7 @@ class ServiceManager:
         main_pid: of the service; None: whoever speaks first.
         words: what it has said.
         refused: messages of others.
+        is_alien: whether the main process was no child of this one's when it was named: systemd does not wait for those.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,6 +48,7 @@ class ServiceManager:
         self.main_pid: int | None = None
         self.words: list[Word] = []
         self.refused: list[Word] = []
+        self.is_alien = False
         self._news = threading.Condition()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -117,3 +120,5 @@ class ServiceManager:
         self.words.append(word)
         if "MAINPID" in word.fields:
             self.main_pid = int(word.fields["MAINPID"])
+            named = look_at(self.main_pid)
+            self.is_alien = named is None or named.parent != os.getpid()

@@ -112,6 +112,7 @@ def test_successor_has_the_word_when_its_predecessor_has_named_it(tmp_path: Path
         server.send_signal(signal.SIGUSR2)
         named = manager.wait_until(lambda word: "MAINPID" in word.fields)
         assert named.pid == old
+        assert not manager.is_alien
         server.adopt(int(named.fields["MAINPID"]))
         ready = manager.wait_for("READY=1", count=2)
         assert ready.pid == server.pid
@@ -126,6 +127,18 @@ def test_successor_has_the_word_when_its_predecessor_has_named_it(tmp_path: Path
         assert server.wait_for_supervisor() == 0
         server.process.wait(PATIENCE_S)
     assert manager.sequence() == ["READY", "MAINPID", "READY", "RELOADING", "READY", "STOPPING"]
+    assert manager.refused == []
+
+
+def test_successor_that_cannot_start_changes_nothing(tmp_path: Path, manager: ServiceManager) -> None:
+    with adopting_orphans(), supervised(tmp_path, *QUICK, env=manager.environment()) as server:
+        manager.wait_for("READY=1")
+        workers = server.wait_for_workers(2)
+        server.app.write("2", has_syntax_error=True)
+        server.send_signal(signal.SIGUSR2)
+        server.wait_for("has ended and was not ready; this one goes on.")
+        assert server.answering(workers)
+    assert manager.sequence() == ["READY", "STOPPING"]
     assert manager.refused == []
 
 

@@ -6,11 +6,13 @@ import asyncio
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from addax.core.errors import StartupError
+from addax.supervise.orphan import start_orphan
 from addax.supervise.upgrade import VARIABLE, starting_directory, take_inheritance
 
 PATIENCE_S = 10.0
@@ -73,6 +75,38 @@ def test_variable_of_somebody_elses_child_is_refused(monkeypatch: pytest.MonkeyP
     set_variable(monkeypatch, parent=os.getpid(), notify_fd=1, sockets="{}")
     with pytest.raises(StartupError, match="has not started this one"):
         take_inheritance()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel does not tell who has made a socket")
+def test_who_was_adopted_knows_its_predecessor_by_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    set_variable(monkeypatch, parent=os.getpid(), notify_fd=theirs.fileno(), sockets="{}")
+    found = take_inheritance()
+    assert found is not None
+    assert found.parent == os.getpid()
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="made for systemd")
+def test_orphan_inherits_what_it_is_given_and_has_another_parent(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    code = (
+        f"import os, socket; s = socket.socket(fileno={theirs.fileno()}); s.send(b'%s %d %d' % (os.environb[b'WORD'], "
+    )
+    code += "os.getpid(), os.getppid())); s.recv(1)"
+    pid = start_orphan([sys.executable, "-c", code], str(tmp_path), {"WORD": "hello"}, [theirs.fileno()])
+    theirs.close()
+    ours.settimeout(PATIENCE_S)
+    word, its_pid, its_parent = ours.recv(100).split()
+    assert (word, int(its_pid)) == (b"hello", pid)
+    assert int(its_parent) != os.getpid()
+    ours.close()
+
+
+def test_orphan_in_a_directory_that_is_gone_is_an_oserror(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone"):
+        start_orphan([sys.executable], str(tmp_path / "gone"), {}, [])
 
 
 def test_directory_is_named_as_it_was_when_the_process_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 The new one is started with the command line of this one and inherits the sockets; an environment variable tells it so.
 It says on a connection to this one that it is ready; this one names it to the service manager and closes it.
-It begins as a child of this process and is nobody's when this process has gone, as after any start in the background.
+It begins as a child of this process and is nobody's when this process has gone, as after any start in the background;
+where there is a service manager it is that one's from the beginning.
 A new one that cannot start leaves everything as it was.
 """
 
@@ -14,6 +15,7 @@ import json
 import logging
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +23,7 @@ from dataclasses import dataclass
 
 from addax.core.errors import StartupError
 from addax.supervise.forensics import describe_exit
+from addax.supervise.orphan import start_orphan
 from addax.supervise.sockets import WorkerSockets, read_sockets
 from addax.supervise.spawning import INIT_PID, Reaper
 
@@ -29,6 +32,8 @@ logger = logging.getLogger("addax.error")
 #: Tells a new supervisor what it takes over.
 VARIABLE = "ADDAX_TAKE_OVER"
 _READY = b"ready\n"
+#: Of a process, as the kernel keeps them: its id, user and group.
+_CREDENTIALS = struct.Struct("3i")
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,24 @@ def take_inheritance() -> Inheritance | None:
         found = Inheritance(int(fields["parent"]), int(fields["notify_fd"]), read_sockets(fields["sockets"]))
     except (ValueError, KeyError, TypeError) as error:
         raise StartupError(f"{VARIABLE} is set to {text!r}, which is for the use of addax alone") from error
-    if found.parent != os.getppid():
+    if not _is_from(found):
         raise StartupError(f"{VARIABLE} names process {found.parent}, which has not started this one")
     for fd in (found.notify_fd, *(fd for groups in found.sockets.values() for fds in groups for fd in fds)):
         os.set_inheritable(fd, False)
     return found
+
+
+def _is_from(found: Inheritance) -> bool:
+    """Whether the process that it names has made it; the variable may have been left in an environment."""
+    if found.parent == os.getppid():
+        return True
+    # One that was made for a service manager is its child: then the connection tells who has made it.
+    try:
+        with socket.socket(fileno=os.dup(found.notify_fd)) as link:
+            pid, _, _ = _CREDENTIALS.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    except (OSError, AttributeError):
+        return False
+    return bool(pid == found.parent)
 
 
 def starting_directory() -> str:
@@ -102,7 +120,7 @@ class Upgrade:
         reaper: hears of its end.
         sockets: for it.
         directory: where it is started.
-        variables: that its environment has besides those of this process.
+        variables: that its environment has besides those of this process; empty: there is no service manager.
         on_ready: called, with its process id, when its workers are ready, and before it hears that this was understood.
     """
 
@@ -139,23 +157,26 @@ class Upgrade:
         text, fds = self._sockets.describe()
         fields = {"parent": os.getpid(), "notify_fd": theirs.fileno(), "sockets": text}
         try:
-            process = subprocess.Popen(
-                [sys.executable, *sys.orig_argv[1:]],
-                cwd=self._directory,
-                env={**os.environ, **self._variables, VARIABLE: json.dumps(fields)},
-                pass_fds=[theirs.fileno(), *fds],
-            )
+            self._pid = self._spawn(json.dumps(fields), [theirs.fileno(), *fds])
         except OSError as error:
             ours.close()
             logger.error("SIGUSR2: a new supervisor cannot be started: %s", error)
             return
         finally:
             theirs.close()
-        process.returncode = 0  # its end is the reaper's to take
-        self._pid, self._link = process.pid, ours
-        self._reaper.watch(process.pid).add_done_callback(self._ended)
+        self._link = ours
         self._loop.add_reader(ours, self._listen)
-        logger.info("Received SIGUSR2, starting a new supervisor [%d].", process.pid)
+        logger.info("Received SIGUSR2, starting a new supervisor [%d].", self._pid)
+
+    def _spawn(self, inheritance: str, fds: list[int]) -> int:
+        command = [sys.executable, *sys.orig_argv[1:]]
+        environment = {**os.environ, **self._variables, VARIABLE: inheritance}
+        if self._variables:
+            return start_orphan(command, self._directory, environment, fds)
+        process = subprocess.Popen(command, cwd=self._directory, env=environment, pass_fds=fds)
+        process.returncode = 0  # its end is the reaper's to take
+        self._reaper.watch(process.pid).add_done_callback(self._ended)
+        return process.pid
 
     def _listen(self) -> None:
         assert self._link is not None
@@ -167,6 +188,9 @@ class Upgrade:
             self._was_ready = True
             logger.info("The new supervisor [%d] is ready.", self._pid)
             self._on_ready(self._pid)
+        elif self._variables:
+            # Somebody else hears how.
+            logger.error("The new supervisor [%d] has ended and was not ready; this one goes on.", self._pid)
         self._forget()
 
     def _ended(self, ended: asyncio.Future[int]) -> None:
