@@ -40,7 +40,7 @@ class ServiceManager:
         main_pid: of the service; None: whoever speaks first.
         words: what it has said.
         refused: messages of others.
-        is_alien: whether the main process was no child of this one's when it was named: systemd does not wait for those.
+        is_alien: whether the main process was another one's child when it was named: systemd does not wait for those.
     """
 
     def __init__(self, folder: Path) -> None:

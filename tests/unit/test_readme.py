@@ -33,7 +33,7 @@ FLAGS_OF_OTHERS = {
         "--memory",
         "--no-cache-dir",
     ),
-    *("--no-install-recommends", "--rm", "--signal", "--time", "--uid"),
+    *("--kill-whom", "--no-install-recommends", "--now", "--rm", "--signal", "--time", "--uid"),
 }
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
