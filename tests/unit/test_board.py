@@ -274,7 +274,7 @@ def test_request_is_whole_although_another_process_writes_meanwhile(page: Page) 
 
 
 _VICTIM = """
-import os, sys, time
+import os, signal, sys, time
 from addax.core.board import Board, Counters
 board = Board(int(sys.argv[1]))
 os.close(int(sys.argv[1]))
@@ -285,7 +285,7 @@ board.end(done)
 board.beat(time.monotonic())
 board.count(Counters(total_requests=5, active_requests=2, pid=os.getpid()))
 print("ready", flush=True)
-sys.stdin.read()
+signal.pause()
 """
 
 
