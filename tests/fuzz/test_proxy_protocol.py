@@ -274,7 +274,7 @@ def test_connection_is_handed_over_or_closed_once(data: bytes, step: int) -> Non
         else:
             assert isinstance(host.connection, Http1Connection)
             (has_addresses, client, server), _ = expected
-            assert host.peer == (Peer(client, server, "http", peer) if has_addresses else peer)
+            assert host.peer == (Peer(client, server, "http") if has_addresses else peer)
         assert not host.faults
         host.lose()
         await testing.settle()
