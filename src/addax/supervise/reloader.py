@@ -26,8 +26,8 @@ logger = logging.getLogger("addax.error")
 #: How long a worker may take to end for a reload before it is hurried, and then before it is killed, in seconds: a
 #: second for what is in progress, the application's shutdown, and no more, for somebody is waiting to see a change.
 GRACE_S, KILL_S = 0.5, 2.5
-#: How long an idle connection must have been idle to be closed at once, in seconds: a browser's next request is to reach
-#: the new code, but what a client has just sent is on its way to the old.
+#: How long an idle connection must have been idle to be closed at once, in seconds: a browser's next request is to
+#: reach the new code, but what a client has just sent is on its way to the old.
 REST_S = 0.1
 
 
