@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from addax.core.errors import StartupError
@@ -318,7 +317,3 @@ class _ForkServer:
             self._ended(pid, 0)
         else:
             self._loop.call_later(_ORPHAN_LOOK_S, self._look_after, pid)
-
-
-#: Makes what starts the workers of a generation.
-MakeSpawner = Callable[[int], Spawner]
