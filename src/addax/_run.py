@@ -79,6 +79,9 @@ run.__signature__ = inspect.signature(Config)  # type: ignore[attr-defined]  # r
 
 def serve(config: Config) -> None:
     """Serve what a Config says; otherwise as ``run``."""
+    if config.ssl_context_factory is None:
+        # Before an application is started, perhaps for minutes, and while this process may read a key that is root's.
+        config.load_tls()
     try:
         if not config.use_subprocess:
             _serve_alone(config)

@@ -260,9 +260,9 @@ def test_connection_is_handed_over_or_closed_once(data: bytes, step: int) -> Non
         peer = Peer(("127.0.0.1", 50000), ("127.0.0.1", 8000))
         service = testing.make_service(app, settings=Http1Settings())
         host = testing.FakeHost()
-        host.attach(
-            ProxyProtocolConnection(service, DefaultFields(service.settings), ProxyRules(ProxySettings())), peer
-        )
+        defaults = DefaultFields(service.settings)
+        rules = ProxyRules(ProxySettings())
+        host.attach(ProxyProtocolConnection(service, rules, lambda: Http1Connection(service, defaults)), peer)
         for start in range(0, len(data), step):
             if host.connection is not None and host.is_reading:
                 host.connection.receive_data(data[start : start + step])

@@ -11,6 +11,7 @@ from addax import testing
 from addax.asgi.proxy_headers import ProxyRules
 from addax.core.settings import Http1Settings, ProxySettings
 from addax.core.wire import Peer
+from addax.http1.connection import Http1Connection
 from addax.http1.encode import DefaultFields
 from addax.net.proxy_connection import ProxyProtocolConnection
 from tests.parsers import USABLE_PARSERS
@@ -46,7 +47,9 @@ class Served:
         )
         client = testing.FakeClient(service, peer=peer)
         rules = ProxyRules(ProxySettings(trusted=settings.trusted))
-        client.host.attach(ProxyProtocolConnection(service, DefaultFields(service.settings), rules), peer)
+        defaults = DefaultFields(service.settings)
+        first = ProxyProtocolConnection(service, rules, lambda: Http1Connection(service, defaults))
+        client.host.attach(first, peer)
         return client
 
     @property

@@ -92,7 +92,10 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         "--supervise --preload --limit-max-memory 1g --limit-worker-lifetime 60 --timeout-worker-startup 9 "
         "--timeout-worker-stall 2 --hooks deploy.hooks "
         "--allowed-host example.com --allowed-host *.example.com --proxy-protocol "
-        "--pid-file p --process-title t --user u --group g"
+        "--pid-file p --process-title t --user u --group g "
+        "--ssl-keyfile k --ssl-certfile c --ssl-keyfile-password x --ssl-version 5 --ssl-cert-reqs 2 --ssl-ca-certs a "
+        "--ssl-ciphers AES --ssl-extra-cert d --ssl-extra-cert e,f --ssl-handshake-timeout 3 --ssl-max-handshakes 4 "
+        "--ssl-expiry-warning 5 --http-redirect"
     )
     result = call(*line.split())
     assert result.exit_code == 0, result.output
@@ -104,8 +107,8 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
     }
     assert untouched == {
         *("bind", "fd", "reload", "reuse_port", "http2", "h11_max_incomplete_event_size", "forwarded_fields"),
-        *(option.name for option in OPTIONS if option.name.startswith("ssl_") and option.in_cli),
     }
+    assert config.ssl_extra_certs == [("d", None), ("e", "f")]
     assert config.headers == [("A", "b"), ("C", "d")]
     assert (config.ws_ping_interval, config.timeout_lifespan_shutdown) == (None, None)
     assert (config.access_log, config.use_colors, config.limit_body_size) == (False, True, 11)

@@ -141,7 +141,6 @@ def test_variables_named_in_pages_exist(page: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "name", "value", "quote"),
     [
-        ("docs/deployment.md", "ssl_keyfile", str(ROOT / "LICENSE"), "`{}`, exit code 2"),
         ("README.md", "http2", True, "\nError: {}\n"),
     ],
 )

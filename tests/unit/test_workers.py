@@ -172,8 +172,8 @@ def test_tls_settings_are_handed_on() -> None:
     without = read(is_ssl=True, **files, cert_reqs=0, ciphers=None)
     assert "ssl_context_factory" not in without
     with pytest.raises(ConfigError) as caught:
-        Config(app, **without)
-    assert _gunicorn_settings.explain(caught.value, {}).startswith("keyfile: not available in addax")
+        Config(app, **without).load_tls()
+    assert _gunicorn_settings.explain(caught.value, {}).startswith("certfile: 'c.pem' cannot be read: No such file")
 
 
 def test_own_options_go_before_settings() -> None:

@@ -58,8 +58,15 @@ class ScopeFactory:
     def template(self, peer: Peer) -> dict[str, Any]:
         """What the scopes of a connection are copied from: cheaper than as many items put into a new dict.
 
-        Connections that came in at the same address share one.
+        Connections that came in at the same address share one, but for what is of each encrypted one alone.
         """
+        template = self._shared_template(peer)
+        if peer.tls is not None:
+            template = template.copy()
+            template["extensions"] = {**self._extensions, "tls": peer.tls}
+        return template
+
+    def _shared_template(self, peer: Peer) -> dict[str, Any]:
         key = (peer.server, peer.scheme)
         template = self._templates.get(key)
         if template is None:
@@ -120,7 +127,8 @@ class ScopeFactory:
         scope["headers"] = headers
         state = self._lifespan_state
         scope["state"] = state.copy() if state else {}
-        scope["extensions"] = self._extensions.copy()
+        extensions: dict[str, Any] = scope["extensions"]
+        scope["extensions"] = extensions.copy()
         return scope
 
     def websocket(self, scope: dict[str, Any], subprotocols: list[str]) -> None:
@@ -134,4 +142,7 @@ class ScopeFactory:
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
         scope["subprotocols"] = subprotocols
+        tls = scope["extensions"].get("tls")
         scope["extensions"] = self._websocket_extensions.copy()
+        if tls is not None:
+            scope["extensions"]["tls"] = tls

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from addax.config.kinds import Kind, Whole, as_text
+from addax.config.kinds import Boolean, Kind, Whole, as_text
 from addax.config.texts import HostName, Mode, SocketPath
 from addax.core.settings import Bind
 
@@ -25,6 +25,8 @@ _FD = "fd://"
 _DIGITS = re.compile(r"[0-9]{1,10}")
 #: Settings of a Unix socket's file, and the field of ``Bind`` that each goes to.
 _FILE_SETTINGS = {"mode": "uds_mode", "user": "uds_user", "group": "uds_group"}
+#: The setting that every place has.
+_TLS = "tls"
 
 
 @dataclass(frozen=True)
@@ -54,32 +56,48 @@ def parse_bind(text: str) -> Bind:
     Raises:
         ValueError: it is no place to listen at; the message is the reason.
     """
-    if text.startswith(_UNIX):
-        return _parse_unix(text)
-    if text.startswith(_FD):
-        return Bind(fd=_number(text, text[len(_FD) :], "descriptor number", None))
-    if "://" in text:
+    place, question_mark, query = text.partition("?")
+    is_unix = place.startswith(_UNIX)
+    settings = _parse_settings(text, query, is_unix) if question_mark else {}
+    if is_unix:
+        return Bind(uds=_parse_path(text, place[len(_UNIX) :]), **settings)
+    if place.startswith(_FD):
+        return Bind(fd=_number(text, place[len(_FD) :], "descriptor number", None), **settings)
+    if "://" in place:
         raise ValueError(f"{text!r} is not known: write {_FORMS}")
-    return _parse_tcp(text)
+    host, port = _parse_tcp(text, place)
+    return Bind(host=host, port=port, **settings)
 
 
-def _parse_unix(text: str) -> Bind:
-    path, question_mark, query = text[len(_UNIX) :].partition("?")
-    fields: dict[str, Any] = {"uds": SocketPath().read(path)}
+def _parse_settings(text: str, query: str, is_unix: bool) -> dict[str, Any]:
+    """What stands behind the question mark."""
+    names = {**(_FILE_SETTINGS if is_unix else {}), _TLS: _TLS}
+    found: dict[str, Any] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name not in names or not value:
+            allowed = "mode=…, user=…, group=… and tls=…" if is_unix else "tls=on and tls=off"
+            raise ValueError(f"{text!r}: {part!r} is not one of {allowed}")
+        if names[name] in found:
+            raise ValueError(f"{text!r}: {name} is there twice")
+        found[names[name]] = _read_setting(name, value)
+    return found
+
+
+def _read_setting(name: str, value: str) -> Any:
+    if name == "mode":
+        return Mode().read(value)
+    return Boolean().read(value) if name == _TLS else value
+
+
+def _parse_path(text: str, path: str) -> str:
     if "\0" in path:
         raise ValueError(f"{text!r}: a path cannot hold a null character")
-    for part in query.split("&") if question_mark else ():
-        name, _, value = part.partition("=")
-        if name not in _FILE_SETTINGS or not value:
-            raise ValueError(f"{text!r}: {part!r} is not one of mode=…, user=… and group=…")
-        if _FILE_SETTINGS[name] in fields:
-            raise ValueError(f"{text!r}: {name} is there twice")
-        fields[_FILE_SETTINGS[name]] = Mode().read(value) if name == "mode" else value
-    return Bind(**fields)
+    return SocketPath().read(path)
 
 
-def _parse_tcp(text: str) -> Bind:
-    host, colon, port = text.rpartition(":")
+def _parse_tcp(text: str, place: str) -> tuple[str | None, int]:
+    host, colon, port = place.rpartition(":")
     if not colon or port.endswith("]"):
         raise ValueError(f"{text!r} is not known, or has no port: write {_FORMS}")
     if host.startswith("[") and host.endswith("]"):
@@ -88,7 +106,7 @@ def _parse_tcp(text: str) -> Bind:
             raise ValueError(f"{text!r}: {host!r} is not an IPv6 address")
     elif ":" in host:
         raise ValueError(f"{text!r} is not clear: write an IPv6 address in brackets, as in [::1]:8000")
-    return Bind(host=HostName().read(host) or None, port=_number(text, port, "port", 65535))
+    return HostName().read(host) or None, _number(text, port, "port", 65535)
 
 
 def _number(text: str, digits: str, what: str, high: int | None) -> int:
@@ -103,6 +121,11 @@ def _is_ipv6(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def wants_tls(text: str) -> bool | None:
+    """What a value that was read says of encryption; None: nothing."""
+    return parse_bind(text).tls
 
 
 def names_tcp(text: str) -> bool:

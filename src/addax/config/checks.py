@@ -13,7 +13,7 @@ from typing import Any
 
 from addax._pure import PURE_VARIABLE
 from addax._version import __version__
-from addax.config.binds import SHORTHANDS, find_same, names_tcp
+from addax.config.binds import SHORTHANDS, find_same, names_tcp, wants_tls
 from addax.config.kinds import Choice, Whole
 from addax.config.options import APP_VARIABLE, BY_NAME, ENV_PREFIX, OPTIONS
 from addax.core.errors import ConfigError
@@ -46,6 +46,12 @@ class Contradiction:
     reason: str
 
 
+def _has_certificate(values: Mapping[str, Any]) -> bool:
+    return any(values[name] for name in ("ssl_keyfile", "ssl_certfile", "ssl_context_factory"))
+
+
+_NO_CERTIFICATE = "has no effect without {ssl_certfile}"
+
 CONTRADICTIONS: tuple[Contradiction, ...] = (
     Contradiction("uds", lambda v: v["uds"] is not None and v["fd"] is not None, "cannot be used together with {fd}"),
     Contradiction("uds_mode", lambda v: v["uds_mode"] is not None and v["uds"] is None, "has no effect without {uds}"),
@@ -65,6 +71,20 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
         lambda v: v["reuse_port"] and not all(map(names_tcp, v["bind"])),
         "is for TCP, and not every {bind} is",
     ),
+    Contradiction(
+        "bind",
+        lambda v: not _has_certificate(v) and any(wants_tls(text) for text in v["bind"]),
+        "tls=on takes a certificate: {ssl_certfile}",
+    ),
+    Contradiction(
+        "bind",
+        lambda v: _has_certificate(v) and bool(v["bind"]) and all(wants_tls(text) is False for text in v["bind"]),
+        "tls=off is said of every place, so {ssl_certfile} has no effect",
+    ),
+    Contradiction("http_redirect", lambda v: v["http_redirect"] and not _has_certificate(v), _NO_CERTIFICATE),
+    Contradiction("ssl_ca_certs", lambda v: v["ssl_ca_certs"] and not _has_certificate(v), _NO_CERTIFICATE),
+    Contradiction("ssl_cert_reqs", lambda v: v["ssl_cert_reqs"] and not _has_certificate(v), _NO_CERTIFICATE),
+    Contradiction("ssl_extra_certs", lambda v: bool(v["ssl_extra_certs"]) and not _has_certificate(v), _NO_CERTIFICATE),
     Contradiction(
         "lifespan",
         lambda v: v["lifespan"] == "on" and v["interface"] == "wsgi",

@@ -7,6 +7,7 @@ turn these into exit codes.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
@@ -36,6 +37,7 @@ from addax.core.settings import (
     ProxySettings,
     Settings,
     SupervisorSettings,
+    TlsSettings,
     WebSocketSettings,
     WorkerSettings,
 )
@@ -44,6 +46,8 @@ from addax.net import listen
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from ssl import SSLContext
+
+    from addax.net.tls_material import ContextFactory, TlsMaterial
 
 #: ``ssl.PROTOCOL_TLS_SERVER``, as a number: Python can be built without ssl.
 SSL_PROTOCOL_VERSION = 17
@@ -173,6 +177,11 @@ class Config:
     process_title: str | None = None
     user: str | None = None
     group: str | None = None
+    ssl_extra_certs: Sequence[str | tuple[str, str | None]] | str | None = None
+    ssl_handshake_timeout: float = 10
+    ssl_max_handshakes: int = 1024
+    ssl_expiry_warning: int = 14
+    http_redirect: bool = False
 
     #: Whether ``load`` was called; what follows it is set by ``load``.
     loaded: bool = field(init=False, default=False)
@@ -182,7 +191,9 @@ class Config:
     ws_protocol_class: Any = field(init=False, default=None)
     #: Called with a Config it gives the ``Lifespan`` of its application.
     lifespan_class: Callable[[Config], Lifespan] | None = field(init=False, default=None)
+    #: For clients that name no host, or one that no other certificate is for.
     ssl: SSLContext | None = field(init=False, default=None)
+    _tls: TlsMaterial | None = field(init=False, default=None)
     encoded_headers: list[tuple[bytes, bytes]] = field(init=False, default_factory=list)
     reload_dirs_excludes: list[Path] = field(init=False, default_factory=list)
 
@@ -277,11 +288,43 @@ class Config:
             self.ws_protocol_class = registry.resolve("ws", self.ws, registry.WEBSOCKETS)[1]
         self.lifespan_class = _make_lifespan
         self.encoded_headers = self._encode_headers()
+        if self._tls is None:
+            self.load_tls()
         app = build_app(self.load_app(), self.app, self.factory)
         if self.interface == "auto":
             self.interface = detect_interface(app)
         self.loaded_app = self._wrap(app)
         self.loaded = True
+
+    def load_tls(self) -> TlsMaterial | None:
+        """Read certificates and keys as they are now; ``ssl`` is the result. Does nothing without a certificate.
+
+        Raises:
+            ConfigError: one of the files, or something else about TLS, cannot be used; what was read before stays.
+        """
+        if not self.is_ssl:
+            return None
+        try:
+            from addax.net import tls_material
+        except ImportError as error:
+            raise ConfigError("ssl_certfile", f"this Python cannot encrypt: {error}") from error
+        factory: ContextFactory | None = None
+        if self.ssl_context_factory is not None:
+            factory = functools.partial(self.ssl_context_factory, self)
+        self._tls = tls_material.load(self.settings().tls, factory)
+        self.ssl = self._tls.context
+        return self._tls
+
+    @property
+    def tls_material(self) -> TlsMaterial | None:
+        """What ``load`` has read, or what somebody has put into ``ssl`` since; None: connections are not encrypted."""
+        if self.ssl is None:
+            return None
+        if self._tls is None or self._tls.context is not self.ssl:
+            from addax.net.tls_material import TlsMaterial
+
+            self._tls = TlsMaterial(self.ssl)
+        return self._tls
 
     def _wrap(self, app: Any) -> Any:
         if self.interface == "wsgi":
@@ -352,7 +395,7 @@ class Config:
         Raises:
             ConfigError: an attribute was changed to a value that cannot be used.
         """
-        sections = ("", "http1", "websocket", "proxy", "listen", "worker", "supervisor", "log")
+        sections = ("", "http1", "websocket", "proxy", "listen", "tls", "worker", "supervisor", "log")
         parts: dict[str, dict[str, Any]] = {section: {} for section in sections}
         for option in OPTIONS:
             if option.setting:
@@ -371,6 +414,7 @@ class Config:
             websocket=WebSocketSettings(**parts["websocket"]),
             proxy=ProxySettings(**proxy),
             listen=ListenSettings(**parts["listen"]),
+            tls=TlsSettings(**parts["tls"]),
             worker=WorkerSettings(**parts["worker"]),
             supervisor=SupervisorSettings(**parts["supervisor"]),
             log=LogSettings(**parts["log"], trace=_is_tracing()),

@@ -31,6 +31,7 @@ from addax.config.kinds import (
 from addax.config.log_setup import LOG_FORMATS, LOG_LEVELS
 from addax.config.texts import (
     AccessFormat,
+    CertificatePair,
     FieldLine,
     HostName,
     HostPattern,
@@ -220,7 +221,8 @@ OPTIONS: tuple[Option, ...] = (
     # --- Listening --------------------------------------------------------------------------------------------------
     Option("bind", BindPlace(), (), LISTENING,
            "Where to listen, in place of the five options below. unix:path?mode=660&user=…&group=… says who may use "
-           "the file and whose it is; :8000 and [::]:8000 are every interface, IPv4 and IPv6.",
+           "the file and whose it is; :8000 and [::]:8000 are every interface, IPv4 and IPv6. ?tls=off is a place "
+           "without encryption where there is a certificate.",
            setting="listen.binds", multiple=True, shown_default="--host and --port", is_new=True),
     Option("host", HostName(), "127.0.0.1", LISTENING,
            "Name or address to listen on; 0.0.0.0 is every IPv4 interface, :: every IPv6 interface. None (from "
@@ -451,24 +453,47 @@ OPTIONS: tuple[Option, ...] = (
            is_new=True),
     # --- TLS --------------------------------------------------------------------------------------------------------
     Option("ssl_keyfile", Text("FILE"), None, TLS,
-           "Private key.", nullable=True, ready=(None,)),
+           "Private key, in PEM form.", setting="tls.keyfile", nullable=True,
+           shown_default="in the file of --ssl-certfile"),
     Option("ssl_certfile", Text("FILE"), None, TLS,
-           "Certificate chain.", nullable=True, ready=(None,)),
+           "Certificate of the server and those that lead to its authority, in PEM form. With it connections are "
+           "encrypted. Files that change are read anew, and connections keep what they have.",
+           setting="tls.certfile", nullable=True),
     Option("ssl_keyfile_password", Text(), None, TLS,
-           "Password of the private key.", nullable=True, ready=(None,)),
+           "Password of the private key.", setting="tls.password", nullable=True),
     Option("ssl_version", Whole(0), 17, TLS,
-           "Protocol number of Python's ssl module.", shown_default="17, PROTOCOL_TLS_SERVER", ready=(17,)),
+           "Protocol number of Python's ssl module: 17 is TLS 1.2 and later, 5 is TLS 1.2 alone. Older ones are not "
+           "secure, and refused.", setting="tls.version", shown_default="17, PROTOCOL_TLS_SERVER"),
     Option("ssl_cert_reqs", Whole(0, 2), 0, TLS,
-           "Whether clients need a certificate: 0 no, 1 optional, 2 required.", ready=(0,)),
+           "Whether clients need a certificate: 0 no, 1 optional, 2 required.", setting="tls.cert_reqs"),
     Option("ssl_ca_certs", Text("FILE"), None, TLS,
-           "Certificates that clients' certificates are checked against.", nullable=True, ready=(None,)),
+           "Certificates of the authorities that clients' certificates must be from.",
+           setting="tls.ca_certs", nullable=True),
     Option("ssl_ciphers", Text(), None, TLS,
-           "OpenSSL cipher list.", nullable=True, shown_default="OpenSSL's own", ready=(None,)),
+           "Ciphers for TLS 1.2, as OpenSSL writes them.", setting="tls.ciphers", nullable=True,
+           shown_default="forward secret ones with authentication"),
+    Option("ssl_extra_certs", CertificatePair(), (), TLS,
+           "One more certificate, and its key if that is in another file: for the hosts that it names, which clients "
+           "ask for (SNI); or for the same hosts with a key of another kind.",
+           setting="tls.extra_certs", spelling="--ssl-extra-cert", multiple=True, is_new=True),
+    Option("ssl_handshake_timeout", Seconds(), 10, TLS,
+           "How long a handshake may take, from the moment the connection was made.",
+           setting="tls.handshake_timeout_s", is_new=True),
+    Option("ssl_max_handshakes", Whole(1, unit="handshakes"), 1024, TLS,
+           "How many handshakes may be in progress in a worker; for one more the oldest is given up.",
+           setting="tls.handshakes_max_count", is_new=True),
+    Option("ssl_expiry_warning", Whole(0, unit="days"), 14, TLS,
+           "How long before a certificate expires to warn of it, each day; for one that is valid for a short time, a "
+           "third of that at the most.",
+           setting="tls.expiry_warning_days", is_new=True),
+    Option("http_redirect", Boolean(), False, TLS,
+           "Send clients that speak HTTP without TLS to HTTPS: on the same port, and on binds with ?tls=off.",
+           setting="tls.redirects", is_new=True),
     # --- Embedding (from code only) ---------------------------------------------------------------------------------
     Option("ssl_context_factory", CallableObject(), None, EMBEDDING,
            "Called with the Config and a function that makes the context the options describe; returns the "
            "ssl.SSLContext.",
-           nullable=True, in_cli=False, ready=(None,)),
+           nullable=True, in_cli=False),
     Option("callback_notify", CallableObject(), None, EMBEDDING,
            "Coroutine function that is called at intervals while the server runs.", nullable=True, in_cli=False),
     Option("timeout_notify", Seconds(), 30, EMBEDDING,

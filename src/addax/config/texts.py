@@ -101,6 +101,22 @@ class RootPath(Kind):
 
 
 @dataclass(frozen=True)
+class CertificatePair(Kind):
+    """``CERTFILE`` or ``CERTFILE,KEYFILE``; code may pass a pair as well. As a value it is a pair."""
+
+    metavar = "FILE[,KEYFILE]"
+
+    def read(self, value: object) -> tuple[str, str | None]:
+        """See ``Kind.read``."""
+        parts: list[Any] = list(value) if isinstance(value, (tuple, list)) else [*as_text(value).split(",")]
+        if len(parts) == 1:
+            parts.append(None)
+        if len(parts) != 2 or not parts[0] or parts[1] == "":
+            raise ValueError(f"{value!r} is neither a file nor two with a comma between them")
+        return as_text(parts[0]), None if parts[1] is None else as_text(parts[1])
+
+
+@dataclass(frozen=True)
 class FieldLine(Kind):
     """A field line for every response: ``Name:Value``, or a pair of texts from code."""
 

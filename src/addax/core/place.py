@@ -21,6 +21,7 @@ class Place:
         board_fd: shared memory (``core.board``); -1: none, as for who does not serve.
         table_fd: shared memory (``core.load_table``); -1: the sockets are this worker's alone.
         socket_fds: what to accept from.
+        socket_counts: how many of them each bind has, in their order; empty if they are not those of the binds.
         is_checked: whether a blocked event loop is looked for; not where somebody may hold it with a debugger.
     """
 
@@ -32,6 +33,7 @@ class Place:
     table_fd: int = -1
     socket_fds: tuple[int, ...] = ()
     is_checked: bool = True
+    socket_counts: tuple[int, ...] = ()
 
     @property
     def fds(self) -> list[int]:
@@ -42,7 +44,8 @@ class Place:
     def parse(cls, text: str) -> Place:
         """Read what ``str`` has made."""
         fields = json.loads(text)
-        fields["socket_fds"] = tuple(fields["socket_fds"])
+        for name in ("socket_fds", "socket_counts"):
+            fields[name] = tuple(fields[name])
         return cls(**fields)
 
     def __str__(self) -> str:

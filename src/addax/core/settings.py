@@ -99,6 +99,8 @@ class Bind:
     uds_group: str | None = None
     #: A descriptor's number, or what systemd has passed: see ``net.activation``.
     fd: int | str | None = None
+    #: Whether connections are encrypted; None: if there is a certificate.
+    tls: bool | None = None
 
     @property
     def is_tcp(self) -> bool:
@@ -124,6 +126,33 @@ class ListenSettings:
     backlog: int = 2048
     #: A socket for each worker, bound to the same address (``SO_REUSEPORT``).
     reuse_port: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """Certificates, and the rules of TLS."""
+
+    #: Chain of certificates, the server's own first; PEM.
+    certfile: str | None = None
+    #: Private key; None: it is in the same file.
+    keyfile: str | None = None
+    password: str | None = None
+    #: A protocol of Python's ssl module: 17 is TLS 1.2 and later, 5 is TLS 1.2 alone.
+    version: int = 17
+    #: Whether clients need a certificate: 0 no, 1 if they have one it must be good, 2 yes.
+    cert_reqs: int = 0
+    ca_certs: str | None = None
+    #: For TLS 1.2, as OpenSSL writes them; None: those that RFC 9325 recommends.
+    ciphers: str | None = None
+    #: Certificates for other hosts, or other keys for the same: pairs of a chain and its key (None: in the same file).
+    extra_certs: tuple[tuple[str, str | None], ...] = ()
+    handshake_timeout_s: float = 10.0
+    #: Handshakes in progress in a worker; for one more the oldest is given up.
+    handshakes_max_count: int = 1024
+    #: How long before its end a certificate is warned of.
+    expiry_warning_days: int = 14
+    #: Clear HTTP is sent to HTTPS.
+    redirects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +208,7 @@ class Settings:
     websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     supervisor: SupervisorSettings = field(default_factory=SupervisorSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -6,6 +6,7 @@ cdef class Peer:
     cdef readonly object client
     cdef readonly object server
     cdef readonly object scheme
+    cdef readonly object tls
 
 
 cdef class Host:

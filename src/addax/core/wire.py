@@ -11,7 +11,7 @@ line for the type checker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from addax.core.report import InProgress
@@ -24,16 +24,22 @@ class Peer:
         client: the peer's ``(host, port)``; None on a Unix socket.
         server: our ``(host, port)``, or ``(path, None)`` on a Unix socket.
         scheme: ``http`` or ``https``.
+        tls: the ASGI extension ``tls``, for an encrypted connection; it is part of every scope.
     """
 
-    __slots__ = ("client", "scheme", "server")
+    __slots__ = ("client", "scheme", "server", "tls")
 
     def __init__(
-        self, client: tuple[str, int] | None, server: tuple[str, int | None] | None, scheme: str = "http"
+        self,
+        client: tuple[str, int] | None,
+        server: tuple[str, int | None] | None,
+        scheme: str = "http",
+        tls: dict[str, Any] | None = None,
     ) -> None:
         self.client = client
         self.server = server
         self.scheme = scheme
+        self.tls = tls
 
     def __repr__(self) -> str:
         return f"Peer(client={self.client!r}, server={self.server!r}, scheme={self.scheme!r})"

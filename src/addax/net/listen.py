@@ -312,6 +312,7 @@ def describe(bind: Bind, bound: Sequence[Address], scheme: str) -> tuple[str, st
         return "unix socket ", bind.uds
     # The name that was asked for, not what it resolved to: that is what goes into a browser.
     host = bind.host or "0.0.0.0"
+    scheme = "http" if bind.tls is False else scheme
     port = bound[0][1] if bind.port == 0 else bind.port
     return "", f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 

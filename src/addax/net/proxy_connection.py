@@ -1,4 +1,4 @@
-"""A connection that begins with a header of the PROXY protocol (``--proxy-protocol``), and is one of HTTP after it.
+"""A connection that begins with a header of the PROXY protocol (``--proxy-protocol``), and is another one after it.
 
 ``server.build`` gives one to each ``Stream`` where the option is on; without it, nothing of this is imported. Only
 peers whom ``--forwarded-allow-ips`` trusts may speak: a server that took the header from anybody, or guessed whether
@@ -8,6 +8,7 @@ there is one, would let each client choose its address (§5 of the specification
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from addax.asgi.proxy_headers import ProxyRules
@@ -15,8 +16,7 @@ from addax.asgi.service import Service
 from addax.core.errors import RemoteProtocolError
 from addax.core.report import InProgress
 from addax.core.wire import Connection, Host, Peer
-from addax.http1.connection import DRAIN_REST_S, Http1Connection
-from addax.http1.encode import DefaultFields
+from addax.http1.connection import DRAIN_REST_S
 from addax.net.proxy_protocol import ProxyHeader, decode
 from addax.observe.line import client_text
 
@@ -24,31 +24,31 @@ _logger = logging.getLogger("addax.error")
 
 
 class ProxyProtocolConnection:
-    """Reads the header, then hands the host over to an ``Http1Connection``. Fills ``core.wire.Connection``.
+    """Reads the header, then hands the host over. Fills ``core.wire.Connection``.
 
     Args:
-        service: what to serve.
-        defaults: field lines of every response.
+        service: knows the time, and how long a header may take.
         rules: whose headers are believed.
+        make_next: makes what understands the bytes after the header, of HTTP or of TLS.
     """
 
     __slots__ = (
         "_connected_at",
         "_data",
-        "_defaults",
         "_host",
         "_is_draining",
         "_is_over",
+        "_make_next",
         "_peer",
         "_rest_s",
         "_rules",
         "_service",
     )
 
-    def __init__(self, service: Service, defaults: DefaultFields, rules: ProxyRules) -> None:
+    def __init__(self, service: Service, rules: ProxyRules, make_next: Callable[[], Connection]) -> None:
         self._service = service
-        self._defaults = defaults
         self._rules = rules
+        self._make_next = make_next
         #: What has come of the header.
         self._data = b""
         #: Closed, or handed over.
@@ -132,16 +132,16 @@ class ProxyProtocolConnection:
         leftover = self._data[size:]
         self._is_over = True
         self._data = b""
-        http = Http1Connection(self._service, self._defaults)
+        following = self._make_next()
         peer = self._peer
         if header.has_addresses:
             peer = Peer(header.client, header.server, peer.scheme)
-        self._host.replace(http, b"", peer)
+        self._host.replace(following, b"", peer)
         if self._is_draining:
             # A request that is here already is not to be lost because the time for idle connections is over.
-            http.start_draining(None if leftover else self._rest_s)
+            following.start_draining(None if leftover else self._rest_s)
         if leftover:
-            http.receive_data(leftover)
+            following.receive_data(leftover)
 
     def _refuse(self, reason: str) -> None:
         """Close without an answer: the other side would not understand it, or is not to be told anything."""

@@ -31,8 +31,7 @@ async def open_server(make_protocol: MakeProtocol, sock: socket.socket, backlog:
 
 async def close_servers(
     servers: Sequence[asyncio.AbstractServer],
-    sockets: Sequence[socket.socket],
-    make_protocol: MakeProtocol,
+    entrances: Sequence[tuple[socket.socket, MakeProtocol]],
     is_handover: bool = False,
 ) -> None:
     """Stop accepting, but first take every connection that the kernel has already accepted on our behalf.
@@ -42,18 +41,19 @@ async def close_servers(
 
     Args:
         servers: of the loop.
-        sockets: that they accept from.
-        make_protocol: as of ``open_server``.
+        entrances: the sockets that they accept from, each with ``make_protocol`` as of ``open_server``.
         is_handover: other processes accept from the same queues: what waits there is left to them.
     """
     # asyncio gives an accepted socket its transport one turn later, and drops it if the server was closed in between. A
     # timer's callback runs after the accepts of its turn, so what it wakes runs after their transports are made.
     await asyncio.sleep(_TIMER_TURN_S)
-    waiting = [] if is_handover else [connection for sock in sockets for connection in _accept_waiting(sock)]
+    waiting: list[tuple[socket.socket, MakeProtocol]] = []
+    for sock, make_protocol in () if is_handover else entrances:
+        waiting += [(connection, make_protocol) for connection in _accept_waiting(sock)]
     for server in servers:
         server.close()
     loop = asyncio.get_running_loop()
-    attached = [loop.connect_accepted_socket(make_protocol, connection) for connection in waiting]
+    attached = [loop.connect_accepted_socket(make_protocol, connection) for connection, make_protocol in waiting]
     await asyncio.gather(*attached, return_exceptions=True)
     for _ in range(_READ_TURNS_COUNT):
         await asyncio.sleep(0)

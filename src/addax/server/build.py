@@ -7,14 +7,15 @@ import contextvars
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from addax.asgi.proxy_headers import ProxyRules
+from addax.asgi.redirect import redirect_clear, refuse_clear
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
 from addax.core.errors import ConfigError
 from addax.core.registry import PARSERS, WEBSOCKETS, resolve
-from addax.core.settings import LogSettings, ProxySettings, Settings
+from addax.core.settings import LogSettings, ProxySettings, Settings, TlsSettings
 from addax.core.types import ASGIApp
 from addax.core.wire import Connection
 from addax.http1.connection import Http1Connection
@@ -23,6 +24,10 @@ from addax.net.stream import Stream
 from addax.net.timers import Wheel
 from addax.observe.access import AccessLog
 from addax.websocket.codec import Codec
+
+if TYPE_CHECKING:
+    from addax.net.tls_layer import TlsPort
+    from addax.net.tls_material import TlsMaterial
 
 
 class Assembly:
@@ -34,6 +39,8 @@ class Assembly:
         state: the worker's counters.
         lifespan_state: what the application's startup left for its requests.
         loop: the running event loop.
+        tls: certificates, where connections are encrypted.
+        https_port: where clear HTTP is sent to, with ``--http-redirect``.
 
     Raises:
         ConfigError: the HTTP parser, the WebSocket codec or a trusted address cannot be used.
@@ -46,14 +53,16 @@ class Assembly:
         state: ServerState,
         lifespan_state: dict[str, object],
         loop: asyncio.AbstractEventLoop,
+        tls: TlsMaterial | None = None,
+        https_port: int = 443,
     ) -> None:
         _, parser = resolve("--http", settings.http, PARSERS)
         codec = _find_codec(settings.ws)
         self.wheel = Wheel(loop)
         self.defaults = DefaultFields(settings.http1)
         self.access = _make_access_log(settings.log, loop)
-        self.service = Service(
-            app=app,
+        self._make_service = functools.partial(
+            Service,
             settings=settings.http1,
             loop=loop,
             parser=parser,
@@ -64,18 +73,75 @@ class Assembly:
             codec=codec,
             websocket=settings.websocket,
         )
-        self._make_first = _find_first(settings.proxy, self.service, self.defaults)
+        self.service = self._make_service(app=app)
         try:
             # Somebody's own class that cannot be made is told now: later, each client would be left hanging.
             Http1Connection(self.service, self.defaults)
         except Exception as error:
             raise ConfigError("--http", f"{settings.http!r} cannot be used: {error!r}") from error
+        self._proxy = settings.proxy
+        self._https_port = https_port
+        #: What all encrypted connections share; None: none is.
+        self.tls_port: TlsPort | None = None if tls is None else self._make_tls_port(settings.tls, tls)
+        #: Makes the protocol of one accepted connection: encrypted, if there is a certificate.
+        self.make_protocol = self._find_maker(None if self.tls_port is None else self._make_layer(self.tls_port))
+        #: The same where it is not encrypted, though others are.
+        self.make_clear_protocol = self.make_protocol
+        if self.tls_port is not None:
+            make_clear = self._make_redirected if settings.tls.redirects else None
+            self.make_clear_protocol = self._find_maker(make_clear)
 
-    def make_protocol(self) -> asyncio.Protocol:
-        """Make the protocol of one accepted connection."""
-        # It has the methods, but not the base: compiled classes have one, and Stream's is Host.
-        first = None if self._make_first is None else self._make_first()
-        return cast("asyncio.Protocol", Stream(self.service, self.defaults, self.wheel, first))
+    def _find_maker(self, make_connection: Callable[[], Connection] | None) -> Callable[[], asyncio.Protocol]:
+        """What makes protocols of connections; each begins with the PROXY protocol where that is spoken.
+
+        Args:
+            make_connection: makes what understands the bytes after that; None: it is HTTP.
+        """
+        make_first = make_connection
+        if self._proxy.protocol:
+            make_first = _make_proxied(self._proxy, self.service, make_connection or self._make_http)
+
+        def make() -> asyncio.Protocol:
+            # It has the methods, but not the base: compiled classes have one, and Stream's is Host.
+            first = None if make_first is None else make_first()
+            return cast("asyncio.Protocol", Stream(self.service, self.defaults, self.wheel, first))
+
+        return make
+
+    def _make_http(self) -> Connection:
+        return Http1Connection(self.service, self.defaults)
+
+    def _make_redirected(self) -> Connection:
+        return Http1Connection(self._redirecting, self.defaults)
+
+    @functools.cached_property
+    def _redirecting(self) -> Service:
+        return self._make_service(app=redirect_clear(self.service.app, self._https_port))
+
+    def _make_tls_port(self, settings: TlsSettings, tls: TlsMaterial) -> TlsPort:
+        # For who encrypts, and not at each start.
+        from addax.net.tls_layer import TlsPort
+
+        refusing = self._make_service(app=refuse_clear())
+
+        def refuse() -> Connection:
+            return Http1Connection(refusing, self.defaults)
+
+        make_clear = self._make_redirected if settings.redirects else refuse
+        return TlsPort(
+            self.service,
+            tls,
+            self._make_http,
+            make_clear,
+            settings.handshake_timeout_s,
+            settings.handshakes_max_count,
+        )
+
+    @staticmethod
+    def _make_layer(port: TlsPort) -> Callable[[], Connection]:
+        from addax.net.tls_layer import TlsLayer
+
+        return lambda: TlsLayer(port)
 
     def flush_access_log(self) -> None:
         """Write the access lines that wait."""
@@ -89,15 +155,15 @@ class Assembly:
             self.access.close()
 
 
-def _find_first(settings: ProxySettings, service: Service, defaults: DefaultFields) -> Callable[[], Connection] | None:
-    """What makes the protocol that a connection begins with; None: it is HTTP."""
-    if not settings.protocol:
-        return None
+def _make_proxied(
+    settings: ProxySettings, service: Service, make_next: Callable[[], Connection]
+) -> Callable[[], Connection]:
+    """What makes the protocol that a connection begins with."""
     from addax.net.proxy_connection import ProxyProtocolConnection
 
     # Whom to trust holds also where forwarded fields are not looked at (--no-proxy-headers).
     rules = ProxyRules(dataclasses.replace(settings, enabled=True))
-    return lambda: ProxyProtocolConnection(service, defaults, rules)
+    return lambda: ProxyProtocolConnection(service, rules, make_next)
 
 
 def _find_codec(name: str) -> type[Codec] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import logging
 import os
 import random
@@ -38,12 +39,15 @@ from addax.server.stopping import outlast_cancellation
 
 if TYPE_CHECKING:
     from addax.config.config import Config
+    from addax.net.tls_material import TlsMaterial
+    from addax.net.tls_watch import TlsWatch
 
 logger = logging.getLogger("addax.error")
 
 #: How often ``on_tick`` is called, in seconds, where somebody wants it to be.
 TICK_S = 0.1
 _TICK_WRAP_COUNT = 864000
+_HTTPS_PORT = 443
 
 
 class Server(EmbeddableServer):
@@ -72,6 +76,10 @@ class Server(EmbeddableServer):
         self.make_balance: Callable[[], Balance] | None = None
         #: The user's, in this process; set by who makes the server for ``addax.run``.
         self.hooks: WorkerHooks | None = None
+        #: How many sockets each bind has, of those that ``serve`` is given; empty: they are not those of the binds.
+        self.socket_counts: Sequence[int] = ()
+        #: Whether this process is the one of several that tells when certificates expire.
+        self.tells_expiry = True
         #: Tells the service manager; likewise.
         self.announcer: Announcer | None = None
         self._limits: Limits | None = None
@@ -82,6 +90,8 @@ class Server(EmbeddableServer):
         self._settings: Settings = Settings()
         self._assembly: build.Assembly | None = None
         self._listener: Listener | None = None
+        self._entrances: list[tuple[socket.socket, accepting.MakeProtocol]] = []
+        self._tls_watch: TlsWatch | None = None
 
     @functools.cached_property
     def limit_max_requests(self) -> int | None:
@@ -179,6 +189,8 @@ class Server(EmbeddableServer):
             self._listener = None
             if self.lifespan is not None:
                 await self.lifespan.shutdown()
+            if self._tls_watch is not None:
+                self._tls_watch.stop()
             if self._assembly is not None:
                 self._assembly.close()
             if self.hooks is not None:
@@ -216,7 +228,7 @@ class Server(EmbeddableServer):
         if self.should_exit:
             return
         if sockets is not None:
-            self._listener = Listener([sockets])
+            self._listener = Listener(self._group(sockets))
         elif self._listener is None:
             with _logged():
                 self._listener = listen.open_listener(self._settings.listen, targets)
@@ -225,6 +237,13 @@ class Server(EmbeddableServer):
             scheme = "https" if self.config.is_ssl else "http"
             banner.log_running(logger, self._settings.listen.binds, scheme, self._listener.bound)
         self.started = True
+
+    def _group(self, sockets: Sequence[socket.socket]) -> list[Sequence[socket.socket]]:
+        """Sockets that were given, by bind, where it is known which is whose."""
+        if sum(self.socket_counts) != len(sockets) or len(self.socket_counts) != len(self._settings.listen.binds):
+            return [sockets]
+        ends = list(itertools.accumulate(self.socket_counts))
+        return [sockets[end - count : end] for count, end in zip(self.socket_counts, ends, strict=True)]
 
     def _warn_of_backlog(self) -> None:
         warning = listen.explain_backlog(self._settings.listen.backlog)
@@ -273,11 +292,50 @@ class Server(EmbeddableServer):
             self.server_state,
             self.lifespan.state,
             asyncio.get_running_loop(),
+            self.config.tls_material,
+            self._find_https_port(listener),
         )
+        self._watch_tls(self._assembly)
         open_server = accepting.open_server if self.make_balance is None else self.make_balance().open_server
         self.servers = []
-        for sock in listener.sockets:
-            self.servers.append(await open_server(self._assembly.make_protocol, sock, self._settings.listen.backlog))
+        self._entrances = list(self._find_entrances(listener, self._assembly))
+        for sock, make_protocol in self._entrances:
+            self.servers.append(await open_server(make_protocol, sock, self._settings.listen.backlog))
+
+    def _find_entrances(
+        self, listener: Listener, assembly: build.Assembly
+    ) -> Iterator[tuple[socket.socket, accepting.MakeProtocol]]:
+        for sockets, is_clear in zip(listener.groups, self._are_clear(listener), strict=True):
+            for sock in sockets:
+                yield sock, assembly.make_clear_protocol if is_clear else assembly.make_protocol
+
+    def _are_clear(self, listener: Listener) -> list[bool]:
+        """For each group of sockets, whether it is not to be encrypted."""
+        binds = self._settings.listen.binds
+        if len(listener.groups) != len(binds):
+            return [False] * len(listener.groups)
+        return [bind.tls is False for bind in binds]
+
+    def _find_https_port(self, listener: Listener) -> int:
+        """The first port that is encrypted; for who comes to another one."""
+        for addresses, is_clear in zip(listener.bound, self._are_clear(listener), strict=True):
+            for address in () if is_clear else addresses:
+                if not isinstance(address, str):
+                    return address[1]
+        return _HTTPS_PORT
+
+    def _watch_tls(self, assembly: build.Assembly) -> None:
+        port, material = assembly.tls_port, self.config.tls_material
+        if port is None or material is None:
+            return
+        from addax.net.tls_watch import TlsWatch
+
+        def use(changed: TlsMaterial) -> None:
+            port.material = changed
+
+        days = self._settings.tls.expiry_warning_days
+        self._tls_watch = TlsWatch(material, self.config.load_tls, use, days, self.tells_expiry)
+        self._tls_watch.start(asyncio.get_running_loop())
 
     # ---- serve
 
@@ -358,12 +416,9 @@ class Server(EmbeddableServer):
                 await self.lifespan.shutdown()
 
     async def _stop_accepting(self) -> None:
-        listener, assembly = self._listener, self._assembly
-        if listener is not None and assembly is not None:
-            listener.remove_files()
-            await accepting.close_servers(
-                self.servers, listener.sockets, assembly.make_protocol, self._stop.is_handover
-            )
+        if self._listener is not None:
+            self._listener.remove_files()
+            await accepting.close_servers(self.servers, self._entrances, self._stop.is_handover)
 
     def _flush_access_log(self) -> None:
         # What the server says next is to stand below the requests that were answered before.

@@ -111,6 +111,8 @@ def serve(place: Place, link: Link, boot: Boot, config: Config) -> int:
     server: Server = (boot.server_class or Server)(config, handle_signals=False)
     server.server_state.board = board
     server.hooks = hooks
+    server.socket_counts = place.socket_counts
+    server.tells_expiry = place.number == 1
     sockets = [socket.socket(fileno=fd) for fd in place.socket_fds]
     worker = Worker(place, link, server, board)
     try:

@@ -138,13 +138,21 @@ class Child:
 
     # ---- start
 
-    async def start(self, spawner: Spawner, boot_fd: int, sockets: Sequence[socket.socket], table_fd: int = -1) -> None:
+    async def start(
+        self,
+        spawner: Spawner,
+        boot_fd: int,
+        sockets: Sequence[socket.socket],
+        socket_counts: tuple[int, ...] = (),
+        table_fd: int = -1,
+    ) -> None:
         """Make the process.
 
         Args:
             spawner: makes it.
             boot_fd: what it begins with.
             sockets: what it accepts from.
+            socket_counts: how many of them each bind has.
             table_fd: the table of who has how many connections; -1: the sockets are its alone.
 
         Raises:
@@ -155,7 +163,17 @@ class Child:
         try:
             fds = tuple(sock.fileno() for sock in sockets)
             is_checked = self._bounds.health_s is not None
-            place = Place(self.number, self.generation, boot_fd, theirs.fileno(), board_fd, table_fd, fds, is_checked)
+            place = Place(
+                self.number,
+                self.generation,
+                boot_fd,
+                theirs.fileno(),
+                board_fd,
+                table_fd,
+                fds,
+                is_checked,
+                socket_counts,
+            )
             self._process = await spawner.spawn(place)
             self._board = Board(board_fd)
         except BaseException:

@@ -87,7 +87,8 @@ class Reloader(Observer):
             self._generation += 1
             child = self._child = Child(1, self._generation, self._bounds, self)
             try:
-                await child.start(self._spawner, self._office.boot_fd, self._office.sockets.for_worker(1))
+                sockets = self._office.sockets
+                await child.start(self._spawner, self._office.boot_fd, sockets.for_worker(1), sockets.counts)
             except OSError as error:
                 logger.error("The application's process could not be made: %s. Waiting for a change.", error)
             await self._wait_for_news()

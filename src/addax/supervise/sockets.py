@@ -64,6 +64,11 @@ class WorkerSockets:
         return [list(dict.fromkeys(group)) for group in next(iter(self._sets.values())).bound]
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """How many sockets of a worker each bind has."""
+        return tuple(map(len, next(iter(self._sets.values())).groups))
+
+    @property
     def are_separate(self) -> bool:
         """Whether each worker number has its own."""
         return _SHARED not in self._sets

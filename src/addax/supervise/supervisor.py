@@ -336,7 +336,7 @@ class Supervisor(Observer):
         try:
             sockets = self._sockets.for_worker(slot.number)
             table_fd = -1 if self._sockets.are_separate else self._table_fd
-            await child.start(self._spawner, self._boot_fd, sockets, table_fd)
+            await child.start(self._spawner, self._boot_fd, sockets, self._sockets.counts, table_fd)
         except (OSError, StartupError) as error:
             child.failure = f"could not be made: {error}"
             self._lost(slot, child, is_replacement)

@@ -1,0 +1,80 @@
+"""What clients are told that speak HTTP where it ought to be HTTPS: an ASGI application that is put before the user's.
+
+Made by ``server.build`` for ports that are encrypted, and with ``--http-redirect`` for clear ones beside them.
+
+Implements: RFC 9110 §15.4.9 (308, which keeps the method), §15.5.1.
+"""
+
+from __future__ import annotations
+
+from addax.core.types import ASGIApp, Receive, Scope, Send
+
+#: Where nothing has to be said of the port.
+_HTTPS_PORT = 443
+_REASON = b"This port speaks HTTPS, and the request came without TLS. Use https:// in the address.\n"
+
+
+def refuse_clear() -> ASGIApp:
+    """Answer 400 to who speaks HTTP where TLS is expected."""
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await _close(receive, send)
+        else:
+            await _answer(send, 400, _REASON, [])
+
+    return refuse
+
+
+def redirect_clear(app: ASGIApp, port: int) -> ASGIApp:
+    """Answer 308 to requests whose scheme is ``http``; the others, from a proxy that is trusted, get to ``app``.
+
+    Args:
+        app: the user's.
+        port: where HTTPS is spoken.
+    """
+    suffix = b"" if port == _HTTPS_PORT else b":%d" % port
+
+    async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["scheme"] == "http":
+            host = _host(scope)
+            if host is None or scope["path"] == "*":
+                await _answer(send, 400, _REASON, [])
+                return
+            query = b"?" + scope["query_string"] if scope["query_string"] else b""
+            location = b"https://" + host + suffix + scope["raw_path"] + query
+            await _answer(send, 308, b"", [(b"location", location)])
+        elif scope["type"] == "websocket" and scope["scheme"] == "ws":
+            # Browsers follow no redirect here.
+            await _close(receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return redirect
+
+
+def _host(scope: Scope) -> bytes | None:
+    """The host that was asked for, without its port; None: nobody has said one (HTTP/1.0)."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            # The colon of a port stands behind the bracket of an IPv6 address.
+            head, colon, tail = value.rpartition(b":")
+            host = head if colon and not tail.endswith(b"]") else value
+            return host or None
+    return None
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    fields = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _close(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close"})

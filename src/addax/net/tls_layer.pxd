@@ -1,0 +1,26 @@
+cimport cython
+
+from addax.core.wire cimport Host
+
+
+@cython.final
+cdef class TlsLayer(Host):
+    cdef double _connected_at
+    cdef object _fault
+    cdef bint _has_peer_closed
+    cdef Host _host
+    cdef object _incoming
+    cdef object _inner
+    cdef bint _is_draining
+    cdef bint _is_over
+    cdef bint _is_partial
+    cdef object _object
+    cdef object _outgoing
+    cdef object _peer
+    cdef object _port
+    cdef object _read
+    cdef object _rest_s
+    cdef object _write
+
+    cdef bytes _read_rest(self, bytes plain)
+    cdef _flush(self)

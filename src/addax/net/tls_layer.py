@@ -1,0 +1,434 @@
+"""TLS between a host and the connection above it, without a socket: ciphertext on one side, requests on the other.
+
+A ``Connection`` for the host below, which carries ciphertext, and a ``Host`` for the connection above, which sees
+plain bytes. It is OpenSSL on two memory buffers (``ssl.MemoryBIO``), so it works on every loop and after a PROXY
+header, and costs less than the loops' own TLS (``docs/architecture.md`` has the measurement). ``server.build`` gives
+one to each ``Stream`` of a port that is encrypted; all of a worker share a ``TlsPort``.
+
+Implements: RFC 8446 §6.1 and RFC 5246 §7.2.1 (close_notify before the end, and after the peer's the sending side may go
+on), RFC 9112 §9.8 (an end without close_notify is an end, since framing tells whether a message is whole).
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from addax.asgi.service import Service
+from addax.core.report import InProgress
+from addax.core.wire import Connection, Host, Peer, write_nothing
+from addax.http1.connection import DRAIN_REST_S
+from addax.net.tls_material import TlsMaterial
+from addax.observe.line import client_text
+
+_logger = logging.getLogger("addax.error")
+
+#: The most that a record holds (RFC 8446 §5.1), so what one call of OpenSSL gives at most.
+_RECORD_BYTES = 16384
+#: Of a long body, how much ciphertext may collect before it is handed on.
+_FLUSH_BYTES = 262144
+#: What the first record of TLS begins with (RFC 8446 §5.1: type handshake).
+_HANDSHAKE_TYPE = 0x16
+
+
+class TlsPort:
+    """What the TLS connections of one worker share.
+
+    Args:
+        service: knows the time, and the bounds of HTTP.
+        material: certificates and rules; may be replaced at any time, for connections that come later.
+        make_connection: makes what speaks inside of TLS.
+        make_clear: makes what answers a client that speaks HTTP without TLS.
+        handshake_timeout_s: how long a handshake may take, from the moment the connection was made.
+        handshakes_max_count: how many may be in progress; for one more the oldest is given up.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        material: TlsMaterial,
+        make_connection: Callable[[], Connection],
+        make_clear: Callable[[], Connection],
+        handshake_timeout_s: float,
+        handshakes_max_count: int,
+    ) -> None:
+        self.service = service
+        self.material = material
+        self.make_connection = make_connection
+        self.make_clear = make_clear
+        self.handshake_timeout_s = handshake_timeout_s
+        self._handshakes_max_count = handshakes_max_count
+        #: Handshakes in progress, the oldest first.
+        self._handshakes: dict[TlsLayer, None] = {}
+
+    def begin(self, layer: TlsLayer) -> None:
+        """A handshake begins. Too many: who has waited longest gives way, as that is who means to wait."""
+        if len(self._handshakes) >= self._handshakes_max_count:
+            next(iter(self._handshakes)).give_way()
+        self._handshakes[layer] = None
+
+    def end(self, layer: TlsLayer) -> None:
+        """It is over, one way or another; twice is harmless."""
+        self._handshakes.pop(layer, None)
+
+
+class TlsLayer(Host):
+    """One connection's TLS. Fills ``core.wire.Connection`` too.
+
+    Args:
+        port: shared by the worker's connections.
+    """
+
+    __slots__ = (
+        "_connected_at",
+        "_fault",
+        "_has_peer_closed",
+        "_host",
+        "_incoming",
+        "_inner",
+        "_is_draining",
+        "_is_over",
+        "_is_partial",
+        "_object",
+        "_outgoing",
+        "_peer",
+        "_port",
+        "_read",
+        "_rest_s",
+        "_write",
+    )
+
+    def __init__(self, port: TlsPort) -> None:
+        super().__init__()
+        self._port = port
+        #: What speaks inside; None until the handshake is complete.
+        self._inner: Connection | None = None
+        #: OpenSSL; None until the peer has said something, for a silent one is to cost nothing.
+        self._object: ssl.SSLObject | None = None
+        #: Nothing is sent or decrypted any more.
+        self._is_over = False
+        self._has_peer_closed = False
+        self._fault: ssl.SSLError | None = None
+        #: OpenSSL has a part of a record already, and so more may come out than goes in.
+        self._is_partial = False
+        self._is_draining = False
+        self._rest_s: float | None = None
+
+    # ---- Connection: what the host below tells
+
+    def connected(self, host: Host, peer: Peer) -> None:
+        """The first call, once."""
+        self._host = host
+        self._peer = peer
+        self._connected_at = self._port.service.now()
+        self._port.begin(self)
+        host.set_deadline(self._connected_at + self._port.handshake_timeout_s)
+
+    def receive_data(self, data: bytes) -> None:
+        """Ciphertext from the peer; never raises."""
+        if self._inner is None or self._is_over:
+            self._receive_early(data)
+            return
+        incoming = self._incoming
+        incoming.write(data)
+        # Room for what can be in it, and not more: most requests are far smaller than a record may be.
+        room = len(data)
+        if self._is_partial or room > _RECORD_BYTES:
+            room = _RECORD_BYTES
+        plain: bytes | None
+        try:
+            plain = self._read(room)
+            self._is_partial = False
+        except ssl.SSLWantReadError:
+            plain = None
+            self._is_partial = True
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if plain and incoming.pending:
+            plain = self._read_rest(plain)
+        if self._outgoing.pending:
+            # What TLS says on its own account, a new key for example.
+            self._flush()
+        if plain:
+            self._inner.receive_data(plain)
+        elif plain is not None:
+            self._has_peer_closed = True
+        if self._has_peer_closed:
+            self._end_of_peer()
+        elif self._fault is not None:
+            self._fail(self._fault)
+
+    def receive_eof(self) -> bool:
+        """The peer has closed the transport's half. Inside, that is said once, after close_notify or here."""
+        if self._inner is None:
+            self._forget_handshake()
+            return False
+        if self._has_peer_closed:
+            return not self._is_over
+        self._has_peer_closed = True
+        return self._inner.receive_eof()
+
+    def write_paused(self) -> None:
+        """Too much waits for the peer."""
+        if self._inner is not None:
+            self._inner.write_paused()
+
+    def write_resumed(self) -> None:
+        """The peer has taken enough."""
+        if self._inner is not None:
+            self._inner.write_resumed()
+
+    def deadline_reached(self) -> None:
+        """The handshake was to be complete by now; later it is a matter of the connection inside."""
+        if self._inner is not None:
+            self._inner.deadline_reached()
+        else:
+            self._refuse("the handshake did not end in time")
+
+    def start_draining(self, rest_s: float | None = None) -> None:
+        """The worker stops: see ``Http1Connection.start_draining``. A handshake that has begun has its time."""
+        self._is_draining = True
+        self._rest_s = rest_s
+        if self._inner is not None:
+            self._inner.start_draining(rest_s)
+        elif self._object is None and not self._is_over:
+            # The client's first words may be on their way.
+            rest_s = DRAIN_REST_S if rest_s is None else rest_s
+            rest_until = self._connected_at + min(rest_s, self._port.handshake_timeout_s)
+            if self._port.service.now() < rest_until:
+                self._host.set_deadline(rest_until)
+            else:
+                self._refuse("the server stops")
+
+    def notify_disconnect(self) -> None:
+        """The worker will not wait much longer: tell the request in progress."""
+        if self._inner is not None:
+            self._inner.notify_disconnect()
+
+    def in_progress(self) -> InProgress | None:
+        """The request whose application runs now."""
+        return None if self._inner is None else self._inner.in_progress()
+
+    def lost(self, error: Exception | None) -> None:
+        """The last call, once: the transport is gone."""
+        self._is_over = True
+        self.write = write_nothing
+        self._forget_handshake()
+        if self._inner is not None:
+            self._inner.lost(error)
+
+    # ---- Host: what the connection inside asks
+
+    async def send_file(self, file: BinaryIO, offset: int, count: int) -> bool:
+        """The kernel cannot encrypt for us: the caller reads the file itself."""
+        return False
+
+    def write_buffer_size(self) -> int:
+        """How many bytes, encrypted, the peer has not taken yet."""
+        return self._host.write_buffer_size()
+
+    def discarded(self) -> None:
+        """Bytes came that nobody will look at."""
+        self._host.discarded()
+
+    def close(self) -> None:
+        """Say so to the peer, and close."""
+        if not self._is_over:
+            self._say_goodbye()
+            self._host.close()
+
+    def linger(self) -> None:
+        """Say so to the peer, and discard what arrives, undeciphered."""
+        if not self._is_over:
+            self._say_goodbye()
+            self._host.linger()
+
+    def abort(self) -> None:
+        """Close at once; the peer sees that it was cut off."""
+        self._is_over = True
+        self.write = write_nothing
+        self._host.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the peer."""
+        self._host.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo ``pause_reading``."""
+        self._host.resume_reading()
+
+    def set_deadline(self, when: float) -> None:
+        """Ask for ``deadline_reached``."""
+        self._host.set_deadline(when)
+
+    def replace(self, connection: Connection, leftover: bytes, peer: Peer | None = None) -> None:
+        """Hand what is inside over to another protocol."""
+        self._inner = connection
+        connection.connected(self, self._peer if peer is None else peer)
+        if leftover:
+            connection.receive_data(leftover)
+
+    # ---- the handshake
+
+    def give_way(self) -> None:
+        """Too many handshakes are in progress."""
+        self._refuse("too many handshakes are in progress")
+
+    def _receive_early(self, data: bytes) -> None:
+        if self._is_over:
+            self._host.discarded()
+            return
+        if self._object is None:
+            if data[0] != _HANDSHAKE_TYPE:
+                self._take_clear(data)
+                return
+            self._open()
+        self._incoming.write(data)
+        assert self._object is not None
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+        except (OSError, ValueError) as error:
+            # ssl's errors are OSErrors; a peer's name that cannot be read is a ValueError.
+            self._fail(error)
+        else:
+            self._flush()
+            self._complete(self._object)
+
+    def _open(self) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = self._port.material.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._read = self._object.read
+        self._write = self._object.write
+
+    def _complete(self, tls: ssl.SSLObject) -> None:
+        """The handshake has succeeded: HTTP begins."""
+        self._forget_handshake()
+        self._peer = Peer(self._peer.client, self._peer.server, "https", self._port.material.describe(tls))
+        self.write = self._encrypt
+        inner = self._inner = self._port.make_connection()
+        inner.connected(self, self._peer)
+        has_more = bool(self._incoming.pending)
+        if self._is_draining:
+            # A request that is here already is not to be lost because the time for idle connections is over.
+            inner.start_draining(None if has_more else self._rest_s)
+        if has_more:
+            self._is_partial = True
+            self.receive_data(b"")
+
+    def _take_clear(self, data: bytes) -> None:
+        """No TLS. If it looks like HTTP, it is answered as HTTP; else nobody would understand an answer."""
+        if not data[:1].isalpha():
+            self._refuse("what came is neither TLS nor HTTP")
+            return
+        self._is_over = True
+        self._forget_handshake()
+        clear = self._port.make_clear()
+        self._host.replace(clear, b"", self._peer)
+        if self._is_draining:
+            clear.start_draining(None)
+        clear.receive_data(data)
+
+    def _forget_handshake(self) -> None:
+        self._port.end(self)
+
+    # ---- inside
+
+    def _read_rest(self, plain: bytes) -> bytes:
+        """More records than one have come: what is in all that are whole."""
+        pieces = [plain]
+        incoming = self._incoming
+        while incoming.pending:
+            try:
+                piece = self._read(_RECORD_BYTES)
+            except ssl.SSLWantReadError:
+                self._is_partial = True
+                break
+            except ssl.SSLError as error:
+                # What came before it was whole and genuine, and is served.
+                self._fault = error
+                break
+            if not piece:
+                self._has_peer_closed = True
+                break
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _end_of_peer(self) -> None:
+        """The peer has said that it sends no more."""
+        if self._is_over or self._inner is None:
+            return
+        if not self._inner.receive_eof():
+            self.close()
+
+    def _encrypt(self, data: bytes) -> None:
+        """``write``, once the handshake is complete."""
+        if not data:
+            return
+        try:
+            count = self._write(data)
+            if count < len(data):
+                self._encrypt_rest(memoryview(data)[count:])
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        self._host.write(self._outgoing.read())
+
+    def _encrypt_rest(self, rest: memoryview) -> None:
+        """A record holds 16 KiB, and OpenSSL makes one at a time."""
+        while rest:
+            if self._outgoing.pending >= _FLUSH_BYTES:
+                self._host.write(self._outgoing.read())
+            rest = rest[self._write(rest) :]
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._host.write(self._outgoing.read())
+
+    def _say_goodbye(self) -> None:
+        """close_notify, the last that is sent: without it the peer could not tell the end from a cut."""
+        self._is_over = True
+        self.write = write_nothing
+        self._forget_handshake()
+        if self._inner is None or self._object is None:
+            return
+        try:
+            self._object.unwrap()
+        except ssl.SSLError:
+            # It waits for the peer's, as a rule, and we do not.
+            pass
+        self._flush()
+
+    def _refuse(self, reason: str) -> None:
+        """Close before the handshake is complete."""
+        if not self._is_over:
+            _logger.debug("%s - TLS connection closed: %s", client_text(self._peer.client), reason)
+            self._say_goodbye()
+            self._host.close()
+
+    def _fail(self, error: Exception) -> None:
+        """What the peer sent is no TLS, or not to be trusted: tell it, by the alert that OpenSSL has ready."""
+        if self._is_over:
+            return
+        _logger.debug("%s - TLS connection failed: %s", client_text(self._peer.client), _reason_of(error))
+        self._is_over = True
+        self.write = write_nothing
+        self._forget_handshake()
+        self._flush()
+        self._host.linger()
+
+
+def _reason_of(error: Exception) -> Any:
+    """OpenSSL's reason without its source line."""
+    return getattr(error, "reason", None) or error
+
+
+if TYPE_CHECKING:
+
+    def _is_connection(layer: TlsLayer) -> Connection:
+        return layer

@@ -1,0 +1,140 @@
+"""Sees that certificates have changed on disk, and that they are about to expire.
+
+``server.server`` runs one where connections are encrypted. New files are read as a whole and replace the old ones only
+if all of it can be used; connections keep what they have, so that nobody notices. Files are looked at by their status,
+twice the same before they are read, for a key and its certificate are seldom written at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+
+from addax.core.errors import ConfigError
+from addax.net.certificates import Certificate, format_date
+from addax.net.tls_material import TlsMaterial
+
+logger = logging.getLogger("addax.error")
+
+#: How often files are looked at, in seconds.
+LOOK_S = 1.0
+#: How often who is about to expire is told of, in seconds.
+_WARN_AGAIN_S = 86400.0
+
+_Status = tuple[tuple[int, int, int] | None, ...]
+
+
+class TlsWatch:
+    """Looks at the files of a ``TlsMaterial``.
+
+    Args:
+        material: in use.
+        reload: reads all anew.
+        use: takes what ``reload`` has returned into use.
+        warning_days: how long before its end a certificate is warned of; 0: never.
+        tells_expiry: whether this process does so, of several.
+        epoch: the time of day, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        material: TlsMaterial,
+        reload: Callable[[], TlsMaterial | None],
+        use: Callable[[TlsMaterial], None],
+        warning_days: int,
+        tells_expiry: bool = True,
+        epoch: Callable[[], float] = time.time,
+    ) -> None:
+        self._material = material
+        self._reload = reload
+        self._use = use
+        self._warning_days = warning_days
+        self._tells_expiry = tells_expiry
+        self._epoch = epoch
+        self._timer: asyncio.TimerHandle | None = None
+        self._warned_at: float | None = None
+        #: As it was read.
+        self._used = self._look()
+        self._seen = self._used
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell when certificates expire, and begin to look."""
+        if self._tells_expiry:
+            for certificate in self._material.certificates:
+                _tell(certificate, self._epoch())
+        self._loop = loop
+        self._tick()
+
+    def stop(self) -> None:
+        """Look no more; twice is harmless."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(LOOK_S, self._tick)
+        self.look()
+
+    def look(self) -> None:
+        """Look at the files once, and at the calendar."""
+        seen, before = self._look(), self._seen
+        self._seen = seen
+        if seen != self._used and seen == before:
+            self._used = seen
+            self._read()
+        self._warn()
+
+    def _look(self) -> _Status:
+        return tuple(_status(file) for file in self._material.files)
+
+    def _read(self) -> None:
+        try:
+            material = self._reload()
+        except ConfigError as error:
+            logger.error("The certificates have changed and cannot be used, the old ones stay in use: %s", error)
+            return
+        if material is None:
+            return
+        self._material = material
+        self._use(material)
+        self._warned_at = None
+        for certificate in material.certificates:
+            logger.info("Took the changed certificate of %s, valid until %s.", *_words(certificate))
+
+    def _warn(self) -> None:
+        now = self._epoch()
+        if not self._tells_expiry or (self._warned_at is not None and now - self._warned_at < _WARN_AGAIN_S):
+            return
+        self._warned_at = now
+        for certificate in self._material.certificates:
+            if self._warning_days and certificate.is_near_end(now, self._warning_days):
+                left = certificate.days_left(now) or 0.0
+                logger.warning(
+                    "The certificate of %s (%s) " + ("has expired on %s." if left < 0 else "expires on %s."),
+                    certificate.subject,
+                    certificate.file,
+                    format_date(certificate.ends_at or 0.0),
+                )
+
+
+def _tell(certificate: Certificate, now: float) -> None:
+    left = certificate.days_left(now)
+    if left is not None and left >= 0:
+        logger.info("The certificate of %s is valid until %s, for %d days.", *_words(certificate), left)
+
+
+def _words(certificate: Certificate) -> tuple[str, str]:
+    ends_at = certificate.ends_at
+    return certificate.subject, "an unknown day" if ends_at is None else format_date(ends_at)
+
+
+def _status(file: str) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced; None: it cannot be seen."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
