@@ -58,15 +58,8 @@ class ScopeFactory:
     def template(self, peer: Peer) -> dict[str, Any]:
         """What the scopes of a connection are copied from: cheaper than as many items put into a new dict.
 
-        Connections that came in at the same address share one, but for what is of each encrypted one alone.
+        Connections that came in at the same address share one.
         """
-        template = self._shared_template(peer)
-        if peer.tls is not None:
-            template = template.copy()
-            template["extensions"] = {**self._extensions, "tls": peer.tls}
-        return template
-
-    def _shared_template(self, peer: Peer) -> dict[str, Any]:
         key = (peer.server, peer.scheme)
         template = self._templates.get(key)
         if template is None:
@@ -127,8 +120,7 @@ class ScopeFactory:
         scope["headers"] = headers
         state = self._lifespan_state
         scope["state"] = state.copy() if state else {}
-        extensions: dict[str, Any] = scope["extensions"]
-        scope["extensions"] = extensions.copy()
+        scope["extensions"] = self._extensions.copy()
         return scope
 
     def websocket(self, scope: dict[str, Any], subprotocols: list[str]) -> None:

@@ -24,6 +24,7 @@ cdef class Http1Connection(ResponseWriter):
     cdef Parser _parser
     cdef object _client
     cdef dict _template
+    cdef dict _tls
     cdef HttpCycle _cycle
     cdef object _opening
     cdef double _opened_at

@@ -84,6 +84,7 @@ class Http1Connection(ResponseWriter):
         "_target",
         "_target_parts",
         "_template",
+        "_tls",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
@@ -111,6 +112,7 @@ class Http1Connection(ResponseWriter):
         self._host = host
         self._client = peer.client
         self._template = service.scopes.template(peer)
+        self._tls = peer.tls
         self._proxy = service.proxy if service.proxy is not None and service.proxy.trusts(peer) else None
         # For the first byte and for the whole first head; it is not set anew in between.
         self._ended_at = self._service.now()
@@ -295,6 +297,8 @@ class Http1Connection(ResponseWriter):
         self._minor = minor
         service = self._service
         scope = service.scopes.http(self._template, self._client, method, target_parts, minor, headers)
+        if self._tls is not None:
+            scope["extensions"]["tls"] = self._tls
         if flags & FORWARDED and self._proxy is not None:
             self._proxy.apply(scope)
         if service.hosts is not None and not service.hosts.allows(scope):
