@@ -172,6 +172,17 @@ def test_flag_on_the_command_line_goes_before_the_environment(served: list[Confi
             "--port: cannot be used together with --bind (from the environment variable ADDAX_BIND)",
         ),
         (["--bind", "systemd"], {}, f"--bind: 'systemd' is not known, or has no port: {FORMS}"),
+        (
+            ["--forwarded-allow-ips", "127.0.0.1,10.0.0.1/8"],
+            {},
+            "--forwarded-allow-ips: '10.0.0.1/8' is an address inside of a network; did you mean 10.0.0.0/8, or "
+            "10.0.0.1 alone?",
+        ),
+        (
+            [],
+            {"FORWARDED_ALLOW_IPS": "10.0.0.1,"},
+            "FORWARDED_ALLOW_IPS: an item is empty: there are two commas in a row, or one at an end",
+        ),
         (["--header", "X"], {}, "--header: 'X' has no colon: write Name:Value"),
         (["--log-level", "loud"], {}, "--log-level: 'loud' is not one of critical, error, warning, info, debug, trace"),
         (["main:app", "extra"], {}, "Got unexpected extra argument (extra)"),

@@ -116,7 +116,7 @@ def test_forwarded_allow_ips_comes_from_its_variable(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "")
     assert make().settings().proxy.trusted == ()
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.1/8")
-    with pytest.raises(ConfigError, match=r"^FORWARDED_ALLOW_IPS: '10.0.0.1/8' is not a network"):
+    with pytest.raises(ConfigError, match=r"^FORWARDED_ALLOW_IPS: '10.0.0.1/8' is an address inside of a network"):
         make()
 
 

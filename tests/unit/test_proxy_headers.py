@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from addax.asgi.forwarded import parse_forwarded, parse_host, parse_ip, parse_port, parse_prefix, split_host_port
-from addax.asgi.proxy_headers import ProxyHeadersMiddleware, ProxyRules, TrustedPeers
+from addax.asgi.proxy_headers import ProxyHeadersMiddleware, ProxyRules
+from addax.asgi.trusted_peers import TrustedPeers, parse_item
 from addax.core.errors import ConfigError
 from addax.core.settings import ProxySettings
 from addax.core.wire import Peer
@@ -73,6 +74,9 @@ def hosts(scope: dict[str, Any]) -> list[bytes]:
         (("::1",), "0:0:0:0:0:0:0:1", True),
         (("fe80::/10",), "fe80::1%eth0", True),
         (("fe80::1",), "fe80::1%eth0", True),
+        (("::ffff:10.0.0.0/104",), "10.1.2.3", True),
+        (("::ffff:10.0.0.0/104",), "::ffff:10.1.2.3", True),
+        (("::ffff:10.0.0.0/104",), "11.1.2.3", False),
         (("testclient",), "testclient", True),
         (("testclient",), "testclient2", False),
         (("*",), "203.0.113.9", True),
@@ -110,28 +114,76 @@ def test_trusts_nobody_when_disabled() -> None:
     assert not rules(("*",), enabled=False).trusts(Peer(PEER, None, "http"))
 
 
-@pytest.mark.parametrize(
-    ("item", "reason"),
-    [
-        ("10.0.0.0/33", "is not a network such as"),
-        ("10.0.0/8", "is not a network such as"),
-        ("example/8", "is not a network such as"),
-        ("/run/x.sock", "is not a network such as"),
-        ("10.0.0.1/8", r"did you mean 10\.0\.0\.0/8\?"),
-        ("2001:db8::1/32", r"did you mean 2001:db8::/32\?"),
-        ("10.0.0.256", "is not an IP address"),
-        ("10.0.1", "is not an IP address"),
-        ("10.0.0.1:80", "is not an IP address"),
-        ("[::1]", "is not an IP address"),
-        ("2001:db8:::1", "is not an IP address"),
-        ("fe80::1%eth0", "is not an IP address"),
-        ("unix:/run/x.sock", "is not an IP address"),
-    ],
-)
+MALFORMED = [
+    ("10.0.0.1/8", r"is an address inside of a network; did you mean 10\.0\.0\.0/8, or 10\.0\.0\.1 alone\?"),
+    ("10.0.0.1/255.0.0.0", r"did you mean 10\.0\.0\.0/8, or 10\.0\.0\.1 alone\?"),
+    ("2001:db8::1/32", r"did you mean 2001:db8::/32, or 2001:db8::1 alone\?"),
+    ("::ffff:10.0.0.1/104", r"did you mean ::ffff:"),
+    ("10.0.0.0/33", r"write a number from 0 to 32 behind the slash, as in 10\.0\.0\.0/32"),
+    ("10.0.0.0/", "write a number from 0 to 32"),
+    ("10.0.0.0/8/8", "write a number from 0 to 32"),
+    ("10.0.0.0/-1", "write a number from 0 to 32"),
+    ("2001:db8::/129", "write a number from 0 to 128 behind the slash, as in 2001:db8::/128"),
+    ("10.0.0/8", "is not a network such as 10.0.0.0/8"),
+    ("10/8", "is not a network such as"),
+    ("example/8", "is not a network such as"),
+    ("[2001:db8::]/32", r"is not a network such as .*; did you mean 2001:db8::, without"),
+    ("fe80::1%eth0/64", r"is not a network such as .*; did you mean fe80::1, without"),
+    ("/run/x.sock", "names a path, .*: write unix: for all"),
+    ("unix:/run/x.sock", "names a path, .*: write unix: for all"),
+    ("unix:///run/x.sock", "names a path, .*: write unix: for all"),
+    ("http://10.0.0.1", "is a URL: write the address alone"),
+    ("10.0.0.256", r"is not an IP address such as 10\.0\.0\.1"),
+    ("10.0.1", "is not an IP address such as"),
+    ("010.0.0.1", "is not an IP address such as"),
+    ("167772161", "is not an IP address such as"),
+    ("10.0.0.1-10.0.0.9", "is not an IP address such as"),
+    ("10.0.0.1;10.0.0.2", "is not an IP address such as"),
+    ("10.0.0.1:80", r"is not an IP address; did you mean 10\.0\.0\.1, without port"),
+    ("[::1]:80", "is not an IP address; did you mean ::1, without port"),
+    ("[::1]", "is not an IP address; did you mean ::1, without port, zone or brackets"),
+    ("fe80::1%eth0", "is not an IP address; did you mean fe80::1, without port, zone"),
+    ("2001:db8:::1", "is not an IP address$"),
+    ("proxy.example:80", "is not an IP address$"),
+    ("10.*", "is not a pattern: write a network"),
+    ("*.example.com", "is not a pattern"),
+    ("10.0.0.1 10.0.0.2", "holds white space .*: write a comma"),
+    ("proxy\x00", "control characters"),
+]
+
+
+@pytest.mark.parametrize(("item", "reason"), MALFORMED)
 def test_malformed_trusted_host_is_a_config_error(item: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=rf"--forwarded-allow-ips: .*{reason}") as caught:
         rules(("127.0.0.1", item))
     assert repr(item) in caught.value.reason
+    with pytest.raises(ValueError, match=reason):
+        parse_item(item)
+
+
+@pytest.mark.parametrize("item", ["proxy", "edge.example", "a_b", "localhost", "1a", "unix", "h\xe9", "*", "unix:"])
+def test_names_are_taken_as_they_are(item: str) -> None:
+    assert parse_item(item) == item
+
+
+@pytest.mark.parametrize(
+    ("item", "parsed"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::FFFF:10.0.0.1", "10.0.0.1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.1/32", "10.0.0.1/32"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        # Addresses in it are looked up as IPv4: as IPv6, it would have trusted nobody.
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+    ],
+)
+def test_addresses_and_networks_are_read(item: str, parsed: str) -> None:
+    assert str(parse_item(item)) == parsed
 
 
 def test_unknown_field_is_a_config_error() -> None:
@@ -742,9 +794,26 @@ def test_middleware_passes_lifespan_through() -> None:
     assert through((), scope) is scope
 
 
-def test_middleware_takes_its_arguments_by_name_and_refuses_malformed_ones() -> None:
+def test_middleware_takes_its_arguments_by_name() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
     assert ProxyHeadersMiddleware(app=app, trusted_hosts=["10.0.0.0/8"]).app is app
-    with pytest.raises(ConfigError, match="--forwarded-allow-ips"):
-        ProxyHeadersMiddleware(app, trusted_hosts="10.0.0.0/40")
+
+
+@pytest.mark.parametrize("item", ["unix:///foo/bar", "/foo/bar", "garba*gewith*", "10.0.0.1/8", "10.0.0.256"])
+def test_middleware_takes_what_is_malformed_for_a_name_as_uvicorn_does(
+    item: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = scope_of(("x-forwarded-for", f"203.0.113.7, {item}"), client=(item, 0))
+    assert through((f" {item} , 10.0.0.9",), scope)["client"] == ("203.0.113.7", 0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"Trusted hosts: {item!r} " in caplog.text
+    scope = scope_of(("x-forwarded-for", "203.0.113.7"), client=("10.0.0.1", 0))
+    assert through(([item],), scope)["client"] == ("10.0.0.1", 0)
+
+
+@pytest.mark.parametrize("trusted", [",10.0.0.1,", ["", "10.0.0.1"], "10.0.0.1,,"])
+def test_middleware_leaves_out_what_is_empty(trusted: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert through((trusted,), scope_of(("x-forwarded-for", "203.0.113.7")))["client"] == ("203.0.113.7", 0)
+    assert through((trusted,), scope_of(("x-forwarded-for", "1.1.1.1"), client=("", 0)))["client"] == ("", 0)
+    assert not caplog.records

@@ -10,31 +10,14 @@ everything else leaves it as it was.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import TypeAlias
+from collections.abc import Sequence
 
-from addax.asgi.forwarded import (
-    HOST_MAX_CHARS,
-    IPAddress,
-    parse_forwarded,
-    parse_host,
-    parse_ip,
-    parse_port,
-    parse_prefix,
-    split_host_port,
-)
+from addax.asgi.forwarded import parse_forwarded, parse_host, parse_port, parse_prefix
+from addax.asgi.trusted_peers import TrustedPeers
 from addax.core.errors import ConfigError
 from addax.core.settings import ProxySettings
 from addax.core.types import ASGIApp, Receive, Scope, Send
 from addax.core.wire import Peer
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_OPTION = "--forwarded-allow-ips"
-#: Addresses whose trust is remembered; more are looked up again.
-_CACHE_COUNT = 4096
 
 _FOR = b"x-forwarded-for"
 _PROTO = b"x-forwarded-proto"
@@ -54,82 +37,6 @@ _SCHEMES = {
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
-class TrustedPeers:
-    """The hosts of ``--forwarded-allow-ips``.
-
-    Args:
-        items: IP addresses, CIDR networks, names, ``unix:`` for peers on a Unix socket, ``*`` for everybody.
-
-    Raises:
-        ConfigError: an item looks like an address or a network and is none.
-    """
-
-    def __init__(self, items: Iterable[str]) -> None:
-        self.everybody = False
-        self._names: set[str] = set()
-        self._addresses: set[IPAddress] = set()
-        self._networks: list[Network] = []
-        for item in items:
-            self._add(item.strip())
-        self._lookup = lru_cache(_CACHE_COUNT)(self._look_up)
-
-    @property
-    def unix(self) -> bool:
-        """Whether peers on a Unix socket are trusted."""
-        return self.everybody or "unix:" in self._names
-
-    def node(self, text: str) -> tuple[str, int, bool] | None:
-        """Read one entry of a forwarded field.
-
-        Returns:
-            Address as normalised text (or a trusted name), port (0 if there is none), and whether it is trusted; None
-            if it is neither an address nor a trusted name.
-        """
-        if text in self._names:
-            return text, 0, True
-        parts = split_host_port(text)
-        if parts is None:
-            return None
-        host, port = parts
-        found = self.host(host)
-        return None if found is None else (found[0], port, found[1])
-
-    def host(self, host: str) -> tuple[str, bool] | None:
-        """The same for a host without a port."""
-        return self._lookup(host) if len(host) <= HOST_MAX_CHARS else None
-
-    def _look_up(self, host: str) -> tuple[str, bool] | None:
-        if host in self._names:
-            return host, True
-        address = parse_ip(host)
-        if address is None:
-            return None
-        is_trusted = address in self._addresses or any(address in network for network in self._networks)
-        return str(address), is_trusted or self.everybody
-
-    def _add(self, item: str) -> None:
-        if item == "*":
-            self.everybody = True
-        elif "/" in item and not item.startswith("unix:"):
-            self._networks.append(_parse_network(item))
-        elif (address := parse_ip(item)) is not None:
-            self._addresses.add(address)
-        elif item == "unix:" or (item and ":" not in item and not item.replace(".", "").isdigit()):
-            self._names.add(item)
-        elif item:
-            raise ConfigError(_OPTION, f"{item!r} is not an IP address, a network, a name, 'unix:' or '*'")
-
-
-def _parse_network(item: str) -> Network:
-    try:
-        network = ipaddress.ip_network(item, strict=False)
-    except ValueError:
-        raise ConfigError(_OPTION, f"{item!r} is not a network such as 10.0.0.0/8") from None
-    if str(network.network_address) != str(ipaddress.ip_address(item.partition("/")[0])):
-        raise ConfigError(_OPTION, f"{item!r} is an address inside a network; did you mean {network}?")
-    return network
-
-
 #: Hosts that are remembered; when there are as many, all are forgotten.
 _KNOWN_MAX = 1024
 
@@ -144,17 +51,18 @@ class ProxyRules:
 
     Args:
         settings: whom to trust and which fields to read.
+        is_strict: as for ``TrustedPeers``.
 
     Raises:
         ConfigError: a malformed trusted host, or an unknown field.
     """
 
-    def __init__(self, settings: ProxySettings) -> None:
+    def __init__(self, settings: ProxySettings, is_strict: bool = True) -> None:
         unknown = settings.fields - _OPT_IN.keys()
         if unknown:
             raise ConfigError("--forwarded-field", f"{min(unknown)!r} is not one of {', '.join(_OPT_IN)}")
         self._is_enabled = settings.enabled
-        self._trusted = TrustedPeers(settings.trusted)
+        self._trusted = TrustedPeers(settings.trusted, is_strict)
         #: Hosts that connections came from: to take an address apart costs more than all else at their beginning.
         self._known: dict[str, bool] = {}
         self._wanted = frozenset({_FOR, _PROTO, *(_OPT_IN[name] for name in settings.fields)})
@@ -248,16 +156,14 @@ class ProxyHeadersMiddleware:
 
     Args:
         app: the ASGI 3 application.
-        trusted_hosts: as ``--forwarded-allow-ips``: a list, or text with commas.
-
-    Raises:
-        ConfigError: a trusted host looks like an address or a network and is none.
+        trusted_hosts: as ``--forwarded-allow-ips``: a list, or text with commas. What the option would refuse is a name
+            here, as in uvicorn, and logged as a warning: programs that have it by mistake go on working.
     """
 
     def __init__(self, app: ASGIApp, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> None:
         self.app = app
         hosts = trusted_hosts.split(",") if isinstance(trusted_hosts, str) else trusted_hosts
-        self.rules = ProxyRules(ProxySettings(trusted=tuple(hosts)))
+        self.rules = ProxyRules(ProxySettings(trusted=tuple(hosts)), is_strict=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Rewrite the scope if its peer is trusted, then call the application."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from addax.asgi.allowed_hosts import parse_pattern
+from addax.asgi.trusted_peers import parse_item
 from addax.config.kinds import Kind, as_text
 from addax.core.errors import ConfigError
 from addax.observe.atoms import NAMED_TEMPLATES, Template
@@ -168,20 +169,12 @@ class TrustedPeers(Kind):
         if not isinstance(parts, Iterable) or isinstance(parts, bytes):
             raise ValueError(f"{value!r} is neither text nor a list of texts")
         items = [as_text(part).strip() for part in parts]
-        return [self._item(item) for item in items if item]
-
-    @staticmethod
-    def _item(item: str) -> str:
-        if item in ("*", "unix:"):
-            return item
-        if "/" in item:
-            try:
-                ipaddress.ip_network(item)
-            except ValueError as error:
-                raise ValueError(f"{item!r} is not a network: {error}") from None
-        elif (":" in item or re.fullmatch(r"[0-9.]+", item)) and not _is_ip(item):
-            raise ValueError(f"{item!r} is not an IP address")
-        return item
+        if items == [""]:
+            # Nobody. One that is empty among others is a mistake: a variable that was not set, for example.
+            return []
+        for item in items:
+            parse_item(item)
+        return items
 
     def to_setting(self, value: Any) -> tuple[str, ...]:
         """See ``Kind.to_setting``."""
