@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addax.asgi.forwarded import parse_forwarded, parse_host, parse_ip, parse_port, parse_prefix, split_host_port
-from addax.asgi.proxy_headers import ProxyRules
+from addax.asgi.proxy_headers import make_rules
 from addax.core.settings import ProxySettings
 from addax.core.target import is_authority
 
@@ -63,14 +63,19 @@ def scope_of(kind: str, fields: list[tuple[bytes, str]]) -> dict[str, Any]:
     st.sampled_from(["http", "websocket"]),
     TRUSTED,
     st.sampled_from([ALL, frozenset()]),
+    st.sampled_from([None, None, 1, 2, 3]),
 )
 def test_forwarded_fields_leave_a_right_scope(
-    fields: list[tuple[bytes, str]], kind: str, trusted: tuple[str, ...], wanted: frozenset[str]
+    fields: list[tuple[bytes, str]],
+    kind: str,
+    trusted: tuple[str, ...],
+    wanted: frozenset[str],
+    hops_count: int | None,
 ) -> None:
     scope = scope_of(kind, fields)
     before = copy.deepcopy(scope)
     list_before = scope["headers"]
-    ProxyRules(ProxySettings(trusted=trusted, fields=wanted)).apply(scope)
+    make_rules(ProxySettings(trusted=trusted, fields=wanted, hops_count=hops_count)).apply(scope)
 
     assert list_before == before["headers"], "the parser's list must not be changed"
     assert scope.keys() == before.keys()

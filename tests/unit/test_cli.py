@@ -106,12 +106,21 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
         if option.in_cli and (getattr(config, option.name) or None) == (option.default or None)
     }
     assert untouched == {
-        *("bind", "fd", "reload", "reuse_port", "http2", "h11_max_incomplete_event_size", "forwarded_fields"),
+        *("bind", "fd", "reload", "reuse_port", "http2", "h11_max_incomplete_event_size"),
+        # These do not go with --no-proxy-headers.
+        *("forwarded_fields", "forwarded_hops"),
     }
     assert config.ssl_extra_certs == [("d", None), ("e", "f")]
     assert config.headers == [("A", "b"), ("C", "d")]
     assert (config.ws_ping_interval, config.timeout_lifespan_shutdown) == (None, None)
     assert (config.access_log, config.use_colors, config.limit_body_size) == (False, True, 11)
+
+
+def test_options_about_proxies_reach_config(served: list[Config]) -> None:
+    assert call("main:app", "--forwarded-field", "host", ADDAX_FORWARDED_HOPS="2").exit_code == 0
+    assert call("main:app", "--forwarded-hops", "none", ADDAX_FORWARDED_HOPS="2").exit_code == 0
+    assert [config.settings().proxy.hops_count for config in served] == [2, None]
+    assert served[0].settings().proxy.fields == {"host"}
 
 
 def test_environment_is_used_and_the_command_line_goes_before_it(served: list[Config]) -> None:

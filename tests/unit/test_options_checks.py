@@ -37,6 +37,10 @@ from addax.core.errors import ConfigError
             {"forwarded_fields": ["host"], "proxy_headers": False},
             "--forwarded-field: has no effect when --proxy-headers is switched off",
         ),
+        (
+            {"forwarded_hops": 2, "proxy_headers": False},
+            "--forwarded-hops: has no effect when --proxy-headers is switched off",
+        ),
         ({"preload": True, "reload": True}, "--preload: cannot be used together with --reload"),
         ({"reuse_port": True, "uds": "x"}, "--reuse-port: is for TCP, not for --uds"),
         ({"reuse_port": True, "fd": 3}, "--reuse-port: cannot be used together with --fd"),
@@ -84,7 +88,7 @@ def test_default_of_a_shorthand_counts_only_where_it_was_asked_for() -> None:
 
 
 def test_every_contradiction_is_tested_above() -> None:
-    assert len(CONTRADICTIONS) == 15
+    assert len(CONTRADICTIONS) == 16
 
 
 def test_values_that_go_together_pass() -> None:

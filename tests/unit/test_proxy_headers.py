@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from addax.asgi.forwarded import parse_forwarded, parse_host, parse_ip, parse_port, parse_prefix, split_host_port
-from addax.asgi.proxy_headers import ProxyHeadersMiddleware, ProxyRules
+from addax.asgi.proxy_headers import HopCountRules, ProxyHeadersMiddleware, ProxyRules, make_rules
 from addax.asgi.trusted_peers import TrustedPeers, parse_item
 from addax.core.errors import ConfigError
 from addax.core.settings import ProxySettings
@@ -674,6 +674,62 @@ def test_forwarded_takes_64_elements_and_no_more() -> None:
     assert nodes == [f"n{number}" for number in range(99, 35, -1)]
 
 
+# Hop counts: what was there before the first proxy is never read, and a request that went round one is not believed.
+
+HOPS: list[tuple[str, int, list[tuple[str, str]], dict[str, Any]]] = [
+    ("one proxy", 1, [("for", "203.0.113.7")], {"client": ("203.0.113.7", 0)}),
+    ("one proxy, and what the client invented", 1, [("for", "10.0.0.5, 203.0.113.7")], {"client": ("203.0.113.7", 0)}),
+    ("the client looks like a proxy", 1, [("for", "1.1.1.1, 10.0.0.2")], {"client": ("10.0.0.2", 0)}),
+    ("two, none of them known", 2, [("for", "203.0.113.7, 198.51.100.1")], {"client": ("203.0.113.7", 0)}),
+    ("two, in two lines", 2, [("for", "1.1.1.1, 203.0.113.7"), ("for", "10.0.0.2")], {"client": ("203.0.113.7", 0)}),
+    ("with a port", 2, [("for", "203.0.113.7:81, 10.0.0.2")], {"client": ("203.0.113.7", 81)}),
+    ("an inner one does not say who it is", 2, [("for", "203.0.113.7, unknown")], {"client": ("203.0.113.7", 0)}),
+    ("an inner one says nothing", 2, [("for", "203.0.113.7,")], {"client": ("203.0.113.7", 0)}),
+    ("the client is unknown", 2, [("for", "unknown, 10.0.0.2"), ("proto", "https")], {"scheme": "https"}),
+    ("the client is empty", 2, [("for", " , 10.0.0.2"), ("proto", "https")], {"scheme": "https"}),
+    ("fewer than proxies", 2, [("for", "203.0.113.7"), ("proto", "https"), ("host", "h"), ("prefix", "/a")], {}),
+    ("none at all", 1, [("proto", "https"), ("host", "h"), ("port", "444"), ("prefix", "/a")], {}),
+    ("a proto each", 2, [("for", "a, b"), ("proto", "https, http")], {"scheme": "https"}),
+    ("a proto before", 2, [("for", "a, b"), ("proto", "http, https"), ("proto", "http")], {"scheme": "https"}),
+    ("one proto, handed on", 2, [("for", "a, b"), ("proto", "https")], {"scheme": "https"}),
+    ("too few protos to tell whose", 3, [("for", "a, b, c"), ("proto", "https, https")], {}),
+    ("the client's host before", 1, [("for", "a"), ("host", "evil, h.example")], {"host": b"h.example"}),
+    ("a host each", 2, [("for", "a, b"), ("host", "h.example, inner")], {"host": b"h.example"}),
+    ("the nearest host is not the right one", 2, [("for", "a, b"), ("host", "evil, bad host, inner")], {}),
+    ("ports", 2, [("for", "a, b"), ("port", "1, 443, 8000")], {"server": ("10.0.0.9", 443)}),
+    ("prefixes", 2, [("for", "a, b"), ("prefix", "/evil, /a"), ("prefix", "/b")], {"root_path": "/a"}),
+    ("Forwarded", 1, [("", "for=1.1.1.1;proto=wss;host=evil, for=203.0.113.7")], {"client": ("203.0.113.7", 0)}),
+    ("Forwarded, all of one hop", 2, [("", "for=_x;proto=https;host=h, for=_y")], {"scheme": "https", "host": b"h"}),
+    ("Forwarded, past an obfuscated hop", 2, [("", "for=203.0.113.7, for=_x")], {"client": ("203.0.113.7", 0)}),
+    ("Forwarded, too few", 3, [("", "for=a;proto=https, for=b"), ("for", "a, b, c"), ("prefix", "/a")], {}),
+    ("Forwarded, malformed in between", 3, [("", "for=203.0.113.7, %%%, for=10.0.0.2")], {}),
+    ("Forwarded, client not said", 1, [("", "for=1.1.1.1, proto=https")], {"scheme": "https"}),
+    ("Forwarded and a prefix", 1, [("", "for=a"), ("prefix", "/evil, /a")], {"root_path": "/a"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("trusted", [TRUSTED, ("*",), ("10.0.0.1",)])
+@pytest.mark.parametrize(("hops", "fields", "changes"), [case[1:] for case in HOPS], ids=[case[0] for case in HOPS])
+def test_hop_count(hops: int, fields: list[tuple[str, str]], changes: dict[str, Any], trusted: tuple[str, ...]) -> None:
+    rule = make_rules(ProxySettings(trusted=trusted, fields=ALL, hops_count=hops))
+    assert rule.trusts(Peer(PEER, None, "http"))
+    changed = applied(rule, *[(f"x-forwarded-{name}" if name else "forwarded", value) for name, value in fields])
+    headers = changed.pop("headers", None)
+    if headers is not None:
+        changed["host"] = dict(headers)[b"host"]
+    assert {key: value for key, value in changed.items() if key not in ("path", "raw_path")} == changes
+
+
+def test_hop_count_believes_trusted_peers_only() -> None:
+    rule = make_rules(ProxySettings(trusted=("10.0.0.1",), hops_count=1))
+    assert not rule.trusts(Peer(("10.0.0.2", 1), None, "http"))
+
+
+def test_rules_without_a_hop_count_do_not_look_for_one() -> None:
+    assert type(make_rules(ProxySettings())) is ProxyRules
+    assert type(make_rules(ProxySettings(hops_count=1))) is HopCountRules
+
+
 def random_value(source: random.Random) -> str:
     return "".join(source.choice('ab.,;= "\\:[]_') for _ in range(source.randrange(8)))
 
@@ -715,8 +771,9 @@ def test_forwarded_from_the_right_is_what_it_is_from_the_left_whatever_stands_be
         ":_" * 30000,
     ],
 )
-def test_hostile_values_are_handled_quickly(value: str) -> None:
-    rule = rules(TRUSTED, *ALL)
+@pytest.mark.parametrize("hops_count", [None, 2, 64])
+def test_hostile_values_are_handled_quickly(value: str, hops_count: int | None) -> None:
+    rule = make_rules(ProxySettings(trusted=TRUSTED, fields=ALL, hops_count=hops_count))
     names = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto")
     begin = time.process_time()
     applied(rule, *[(name, value) for name in names])

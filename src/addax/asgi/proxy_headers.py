@@ -1,8 +1,8 @@
 """Who is the client when proxies stand before the server: whom to trust, and what their fields change in a scope.
 
-``server.build`` makes one ``ProxyRules`` for each worker. A connection asks ``trusts`` once, for its peer, and calls
-``apply`` for each of its requests if the answer was yes. ``ProxyHeadersMiddleware`` is the same for applications that
-want to do it themselves, under the name and signature that uvicorn has for it.
+``server.build`` makes one ``ProxyRules`` for each worker, by ``make_rules``. A connection asks ``trusts`` once, for its
+peer, and calls ``apply`` for each of its requests if the answer was yes. ``ProxyHeadersMiddleware`` is the same for
+applications that want to do it themselves, under the name and signature that uvicorn has for it.
 
 The fields pass through trusted proxies, but clients write into them as well: only exactly valid values change a scope,
 everything else leaves it as it was.
@@ -100,10 +100,9 @@ class ProxyRules:
         for name, value in fields:
             values.setdefault(name, []).append(value.decode("latin-1").strip(" \t"))
         if _FORWARDED in values:
-            self._apply_forwarded(scope, values[_FORWARDED])
+            self._apply_forwarded(scope, values)
         else:
             self._apply_x_forwarded(scope, values)
-        _set_prefix(scope, _only(values.get(_PREFIX)))
 
     def _apply_x_forwarded(self, scope: Scope, values: dict[bytes, list[str]]) -> None:
         if _PROTO in values:
@@ -113,15 +112,17 @@ class ProxyRules:
             self._set_client(scope, [entry.strip(" \t") for entry in reversed(entries)])
         _set_host(scope, _only(values.get(_HOST)))
         _set_port(scope, _only(values.get(_PORT)))
+        _set_prefix(scope, _only(values.get(_PREFIX)))
 
-    def _apply_forwarded(self, scope: Scope, lines: list[str]) -> None:
-        elements = parse_forwarded(lines)
+    def _apply_forwarded(self, scope: Scope, values: dict[bytes, list[str]]) -> None:
+        elements = parse_forwarded(values[_FORWARDED])
         hop_count = self._set_client(scope, [element.node for element in elements])
         if hop_count:
             # The outermost trusted proxy wrote this element: it alone saw what the client asked for.
             element = elements[hop_count - 1]
             _set_scheme(scope, element.proto)
             _set_host(scope, element.host)
+        _set_prefix(scope, _only(values.get(_PREFIX)))
 
     def _set_client(self, scope: Scope, nodes: Sequence[str]) -> int:
         """Walk from the nearest hop to the first that is not trusted: that one is the client.
@@ -147,6 +148,57 @@ class ProxyRules:
             if not node[2]:
                 break
         return hop_count
+
+
+class HopCountRules(ProxyRules):
+    """The same where it is known how many proxies a request comes through (``ProxySettings.hops_count``).
+
+    The client is who the first of them names: that many entries from the right, whoever the proxies after it are. What
+    stands further left was there before any of them. With fewer entries a proxy was gone round, and then no field is
+    believed at all. In the other fields the same place of a list counts; a single value is that of the first proxy,
+    which the others have passed on.
+    """
+
+    def __init__(self, settings: ProxySettings) -> None:
+        super().__init__(settings)
+        assert settings.hops_count is not None
+        self._hops_count = settings.hops_count
+
+    def _apply_x_forwarded(self, scope: Scope, values: dict[bytes, list[str]]) -> None:
+        entries = ",".join(values.get(_FOR, ())).rsplit(",", self._hops_count)
+        if _FOR not in values or len(entries) < self._hops_count:
+            return
+        self._set_client(scope, [entries[-self._hops_count].strip(" \t")])
+        _set_scheme(scope, self._pick(values.get(_PROTO)))
+        _set_host(scope, self._pick(values.get(_HOST)))
+        _set_port(scope, self._pick(values.get(_PORT)))
+        _set_prefix(scope, self._pick(values.get(_PREFIX)))
+
+    def _apply_forwarded(self, scope: Scope, values: dict[bytes, list[str]]) -> None:
+        elements = parse_forwarded(values[_FORWARDED])
+        if len(elements) < self._hops_count:
+            return
+        element = elements[self._hops_count - 1]
+        self._set_client(scope, [element.node])
+        _set_scheme(scope, element.proto)
+        _set_host(scope, element.host)
+        _set_prefix(scope, self._pick(values.get(_PREFIX)))
+
+    def _pick(self, lines: list[str] | None) -> str:
+        """The entry of the first proxy; empty if it cannot be told which one that is."""
+        entries = ",".join(lines or ()).rsplit(",", self._hops_count)
+        if len(entries) == 1:
+            return entries[0]
+        return entries[-self._hops_count].strip(" \t") if len(entries) >= self._hops_count else ""
+
+
+def make_rules(settings: ProxySettings) -> ProxyRules:
+    """The rules that the settings ask for.
+
+    Raises:
+        ConfigError: as ``ProxyRules``.
+    """
+    return ProxyRules(settings) if settings.hops_count is None else HopCountRules(settings)
 
 
 class ProxyHeadersMiddleware:

@@ -95,6 +95,11 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
         lambda v: bool(v["forwarded_fields"]) and not v["proxy_headers"],
         "has no effect when {proxy_headers} is switched off",
     ),
+    Contradiction(
+        "forwarded_hops",
+        lambda v: v["forwarded_hops"] is not None and not v["proxy_headers"],
+        "has no effect when {proxy_headers} is switched off",
+    ),
 )
 
 

@@ -155,6 +155,7 @@ class Config:
     timeout_lifespan_startup: float | None = None
     timeout_lifespan_shutdown: float | None = 60
     forwarded_fields: Sequence[str] | str | None = None
+    forwarded_hops: int | None = None
     proxy_protocol: bool = False
     log_format: str = "text"
     access_format: str = "uvicorn"

@@ -331,6 +331,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("forwarded_fields", Choice(("host", "port", "prefix", "forwarded")), (), PROXIES,
            "Also believe trusted peers' X-Forwarded-Host, -Port, -Prefix, or Forwarded (RFC 7239).",
            setting="proxy.fields", spelling="--forwarded-field", multiple=True, is_new=True),
+    Option("forwarded_hops", Whole(1, 64), None, PROXIES,
+           "How many proxies every request comes through: the client is that many entries from the right of "
+           "X-Forwarded-For or Forwarded, and with fewer entries no field is believed. The peer has to be trusted "
+           "still.",
+           setting="proxy.hops_count", nullable=True, shown_default="not counted", is_new=True),
     Option("proxy_protocol", Boolean(), False, PROXIES,
            "Every connection begins with a header of the PROXY protocol, version 1 or 2, that says who the client is. "
            "Connections of peers that are not trusted are closed.",

@@ -80,6 +80,8 @@ class ProxySettings:
     trusted: tuple[str, ...] = ("127.0.0.1", "::1")
     #: Fields beyond X-Forwarded-For and X-Forwarded-Proto: any of host, port, prefix, forwarded.
     fields: frozenset[str] = frozenset()
+    #: How many proxies a request comes through, the peer among them; None: that is found out by whom is trusted.
+    hops_count: int | None = None
     #: Connections begin with a header of the PROXY protocol; others than those of trusted peers are closed.
     protocol: bool = False
 

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from addax.asgi.proxy_headers import ProxyRules
+from addax.asgi.proxy_headers import make_rules
 from addax.asgi.redirect import redirect_clear, refuse_clear
 from addax.asgi.service import Service
 from addax.asgi.state import ServerState
@@ -69,7 +69,7 @@ class Assembly:
             state=state,
             lifespan_state=lifespan_state,
             access=self.access,
-            proxy=ProxyRules(settings.proxy) if settings.proxy.enabled else None,
+            proxy=make_rules(settings.proxy) if settings.proxy.enabled else None,
             codec=codec,
             websocket=settings.websocket,
         )
@@ -162,7 +162,7 @@ def _make_proxied(
     from addax.net.proxy_connection import ProxyProtocolConnection
 
     # Whom to trust holds also where forwarded fields are not looked at (--no-proxy-headers).
-    rules = ProxyRules(dataclasses.replace(settings, enabled=True))
+    rules = make_rules(dataclasses.replace(settings, enabled=True))
     return lambda: ProxyProtocolConnection(service, rules, make_next)
 
 
