@@ -155,7 +155,9 @@ def _shortened(groups: list[int]) -> str:
     return ":".join(f"{group:x}" for group in left) + "::" + ":".join(f"{group:x}" for group in right)
 
 
-NOTHING = (False, None, None)
+PEER_ADDRESSES = (("127.0.0.1", 50000), ("127.0.0.1", 8000))
+NOTHING = (False, None, None, True)
+NOT_RELAYED = (False, None, None, False)
 
 
 def naive(data: bytes) -> Outcome:
@@ -180,7 +182,7 @@ def naive(data: bytes) -> Outcome:
     ports = [int(word) for word in rest[2:]]
     if None in addresses or max(ports) > 65535:
         return "refused"
-    return (True, (addresses[0], ports[0]), (addresses[1], ports[1])), len(line)
+    return (True, (addresses[0], ports[0]), (addresses[1], ports[1]), True), len(line)
 
 
 def naive_binary(data: bytes) -> Outcome:
@@ -200,17 +202,17 @@ def naive_binary(data: bytes) -> Outcome:
     if len(header) < 16 + length:
         return None
     if not needed:
-        return NOTHING, len(header)
+        return NOT_RELAYED if is_local else NOTHING, len(header)
     if not naive_extras(header, header[16 + needed :]):
         return "refused"
     block = header[16 : 16 + needed]
     if needed == 216:
         path = block[108:].split(b"\0")[0].decode("utf-8", "surrogateescape")
-        return (True, None, (path, None) if path else None), len(header)
+        return (True, None, (path, None) if path else None, True), len(header)
     half = (needed - 4) // 2
     ports = [int.from_bytes(block[-4:-2], "big"), int.from_bytes(block[-2:], "big")]
     addresses = [_from_packed(block[:half]), _from_packed(block[half : 2 * half])]
-    return (True, (addresses[0], ports[0]), (addresses[1], ports[1])), len(header)
+    return (True, (addresses[0], ports[0]), (addresses[1], ports[1]), True), len(header)
 
 
 def naive_extras(header: bytes, rest: bytes) -> bool:
@@ -257,7 +259,7 @@ def test_connection_is_handed_over_or_closed_once(data: bytes, step: int) -> Non
     lines: list[str] = []
 
     async def scenario() -> None:
-        peer = Peer(("127.0.0.1", 50000), ("127.0.0.1", 8000))
+        peer = Peer(*PEER_ADDRESSES)
         service = testing.make_service(app, settings=Http1Settings())
         host = testing.FakeHost()
         defaults = DefaultFields(service.settings)
@@ -273,8 +275,11 @@ def test_connection_is_handed_over_or_closed_once(data: bytes, step: int) -> Non
             assert (host.deadline is None) == (host.ending is not None)
         else:
             assert isinstance(host.connection, Http1Connection)
-            (has_addresses, client, server), _ = expected
-            assert host.peer == (Peer(client, server, "http") if has_addresses else peer)
+            (has_addresses, client, server, is_relayed), _ = expected
+            assert (host.peer.client, host.peer.server) == ((client, server) if has_addresses else PEER_ADDRESSES)
+            # Of those that it is about, only this host's own are trusted here.
+            is_trusted = not is_relayed or (client is not None and client[0] in ("127.0.0.1", "::1"))
+            assert host.peer.can_forward == is_trusted
         assert not host.faults
         host.lose()
         await testing.settle()

@@ -318,6 +318,33 @@ def test_fields_are_believed_of_who_the_header_says_that_the_peer_is(served: Ser
     assert second["scheme"] == "http"
 
 
+@pytest.mark.parametrize(
+    ("trusted", "header", "is_believed"),
+    [
+        (("*",), v2(b"", 0, LOCAL), True),
+        (("*",), V1, False),
+        (("*", "192.0.2.0/24"), V1, True),
+        (("127.0.0.1", "192.0.2.1"), V2, True),
+        (("*",), v2(bytes(216), UNIX), False),
+        (("*", "unix:"), v2(bytes(216), UNIX), True),
+        (("*",), b"PROXY UNKNOWN\r\n", False),
+        (("127.0.0.1",), b"PROXY UNKNOWN 127.0.0.1 127.0.0.1 1 2\r\n", False),
+        (("127.0.0.1",), v2(b"", 0), False),
+    ],
+)
+def test_fields_are_believed_of_nobody_whom_only_a_header_has_named(
+    served: Served, trusted: tuple[str, ...], header: bytes, is_believed: bool
+) -> None:
+    async def scenario() -> None:
+        connection = served.connect(trusted=trusted)
+        await connection.send(header + GET % (1, FORWARDED))
+        assert [response.status for response in connection.responses()] == [200]
+
+    testing.run(scenario())
+    assert (served.scopes[0]["scheme"] == "https") == is_believed
+    assert (served.scopes[0]["client"] == ("203.0.113.5", 0)) == is_believed
+
+
 def test_no_proxy_headers_is_for_fields_only(served: Served) -> None:
     async def scenario() -> None:
         connection = served.connect(enabled=False)

@@ -110,6 +110,19 @@ def test_trusts_unix_peers_by_unix_or_everybody(trusted: tuple[str, ...], server
     assert rules(trusted).trusts(Peer(None, server, "http")) is expected
 
 
+def test_trusts_no_peer_that_cannot_forward() -> None:
+    for trusted in (("*",), ("10.0.0.1",), ("unix:",)):
+        assert not rules(trusted).trusts(Peer(PEER, None, "http", False))
+        assert not rules(trusted).trusts(Peer(None, None, "http", False))
+
+
+def test_everybody_is_not_named() -> None:
+    assert not rules(("*",)).names(Peer(PEER, None, "http"))
+    assert not rules(("*",)).names(Peer(None, None, "http"))
+    assert rules(("*", "10.0.0.1", "unix:")).names(Peer(PEER, None, "http"))
+    assert rules(("*", "10.0.0.1", "unix:")).names(Peer(None, None, "http"))
+
+
 def test_trusts_nobody_when_disabled() -> None:
     assert not rules(("*",), enabled=False).trusts(Peer(PEER, None, "http"))
 

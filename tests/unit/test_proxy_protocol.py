@@ -27,6 +27,7 @@ CLIENT6, SERVER6 = ("2001:db8::1", 56324), ("2001:db8::2", 443)
 FOUND = ProxyHeader(True, CLIENT, SERVER)
 FOUND6 = ProxyHeader(True, CLIENT6, SERVER6)
 NOTHING = ProxyHeader(False, None, None)
+NOT_RELAYED = ProxyHeader(False, None, None, False)
 BLOCK, BLOCK6 = v2_block(CLIENT, SERVER), v2_block(CLIENT6, SERVER6)
 PATHS = b"/run/client".ljust(108, b"\0") + b"/run/app\xff".ljust(108, b"\0")
 LONG = ":".join(["ffff"] * 8)
@@ -52,9 +53,9 @@ ACCEPTED = [
     (v2(PATHS, 0x32), ProxyHeader(True, None, ("/run/app\udcff", None))),
     (v2(bytes(216), UNIX), ProxyHeader(True, None, None)),
     (v2(b"x" * 216, UNIX), ProxyHeader(True, None, ("x" * 108, None))),
-    (v2(b"", 0, LOCAL), NOTHING),
-    (v2(BLOCK, TCP4, LOCAL), NOTHING),
-    (v2(b"what it says", 0xFF, LOCAL), NOTHING),
+    (v2(b"", 0, LOCAL), NOT_RELAYED),
+    (v2(BLOCK, TCP4, LOCAL), NOT_RELAYED),
+    (v2(b"what it says", 0xFF, LOCAL), NOT_RELAYED),
     (v2(b"", 0), NOTHING),
     (v2(b"what it says", 0), NOTHING),
     (v2(b"", 0x10), NOTHING),

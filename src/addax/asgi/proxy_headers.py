@@ -69,17 +69,20 @@ class ProxyRules:
 
     def trusts(self, peer: Peer) -> bool:
         """Whether the word of this peer is taken; the same for all requests of its connection."""
-        if not self._is_enabled:
+        if not (self._is_enabled and peer.can_forward):
             return False
+        return self._trusted.everybody or self.names(peer)
+
+    def names(self, peer: Peer) -> bool:
+        """Whether this very peer is in the list, by address, network, name or as one on a Unix socket."""
         if peer.client is None:
-            is_unix = peer.server is None or peer.server[1] is None
-            return self._trusted.everybody or (is_unix and self._trusted.unix)
+            return self._trusted.unix and (peer.server is None or peer.server[1] is None)
         host = peer.client[0]
         known = self._known.get(host)
         if known is None:
             # A link-local peer has its interface in the address: `fe80::1%eth0`.
             found = self._trusted.host(host.partition("%")[0])
-            known = self._trusted.everybody or (found is not None and found[1])
+            known = found is not None and found[1]
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
             self._known[host] = known

@@ -53,15 +53,15 @@ class TrustedPeers:
 
     @property
     def unix(self) -> bool:
-        """Whether peers on a Unix socket are trusted."""
-        return self.everybody or _UNIX in self._names
+        """Whether peers on a Unix socket are trusted as such."""
+        return _UNIX in self._names
 
     def node(self, text: str) -> tuple[str, int, bool] | None:
         """Read one entry of a forwarded field.
 
         Returns:
-            Address as normalised text (or a trusted name), port (0 if there is none), and whether it is trusted; None
-            if it is neither an address nor a trusted name.
+            Address as normalised text (or a trusted name), port (0 if there is none), and whether it is trusted as
+            such, which ``*`` does not count for; None if it is neither an address nor a trusted name.
         """
         if text in self._names:
             return text, 0, True
@@ -83,7 +83,7 @@ class TrustedPeers:
         if address is None:
             return None
         is_trusted = address in self._addresses or any(address in network for network in self._networks)
-        return str(address), is_trusted or self.everybody
+        return str(address), is_trusted
 
     def _add(self, item: str, is_strict: bool) -> None:
         try:

@@ -7,6 +7,7 @@ cdef class Peer:
     cdef readonly object server
     cdef readonly object scheme
     cdef readonly object tls
+    cdef readonly bint can_forward
 
 
 cdef class Host:

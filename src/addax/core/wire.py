@@ -24,21 +24,25 @@ class Peer:
         client: the peer's ``(host, port)``; None on a Unix socket.
         server: our ``(host, port)``, or ``(path, None)`` on a Unix socket.
         scheme: ``http`` or ``https``.
+        can_forward: False: its forwarded fields are not believed, whoever is trusted. For peers that a proxy has told
+            of, instead of those that the connection comes from.
         tls: the ASGI extension ``tls``, for an encrypted connection; it is part of every scope.
     """
 
-    __slots__ = ("client", "scheme", "server", "tls")
+    __slots__ = ("can_forward", "client", "scheme", "server", "tls")
 
     def __init__(
         self,
         client: tuple[str, int] | None,
         server: tuple[str, int | None] | None,
         scheme: str = "http",
+        can_forward: bool = True,
         tls: dict[str, Any] | None = None,
     ) -> None:
         self.client = client
         self.server = server
         self.scheme = scheme
+        self.can_forward = can_forward
         self.tls = tls
 
     def __repr__(self) -> str:
@@ -47,7 +51,12 @@ class Peer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Peer):
             return NotImplemented
-        return (self.client, self.server, self.scheme) == (other.client, other.server, other.scheme)
+        return (self.client, self.server, self.scheme, self.can_forward) == (
+            other.client,
+            other.server,
+            other.scheme,
+            other.can_forward,
+        )
 
     def __hash__(self) -> int:
         return hash((self.client, self.server, self.scheme))

@@ -133,15 +133,26 @@ class ProxyProtocolConnection:
         self._is_over = True
         self._data = b""
         following = self._make_next()
-        peer = self._peer
-        if header.has_addresses:
-            peer = Peer(header.client, header.server, peer.scheme)
-        self._host.replace(following, b"", peer)
+        self._host.replace(following, b"", self._find_peer(header))
         if self._is_draining:
             # A request that is here already is not to be lost because the time for idle connections is over.
             following.start_draining(None if leftover else self._rest_s)
         if leftover:
             following.receive_data(leftover)
+
+    def _find_peer(self, header: ProxyHeader) -> Peer:
+        """Who speaks from here on, and whether forwarded fields are believed of it.
+
+        A proxy that hands bytes on has not written these fields. So its own trust does not count for a client that it
+        does not know (UNKNOWN), nor does ``*``, which is for who may speak to this port, for one that it names.
+        """
+        peer = self._peer
+        if not header.is_relayed:
+            return peer
+        if not header.has_addresses:
+            return Peer(peer.client, peer.server, peer.scheme, False)
+        named = Peer(header.client, header.server, peer.scheme)
+        return Peer(named.client, named.server, named.scheme, self._rules.names(named))
 
     def _refuse(self, reason: str) -> None:
         """Close without an answer: the other side would not understand it, or is not to be told anything."""

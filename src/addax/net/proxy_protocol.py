@@ -46,21 +46,24 @@ class ProxyHeader(NamedTuple):
     """What a header says.
 
     Attributes:
-        has_addresses: False where the connection's own are the right ones: the proxy speaks for itself (LOCAL, a health
-            check), or does not know for whom.
+        has_addresses: False where the connection's own are the right ones: the proxy speaks for itself, or does not
+            know for whom.
         client: host and port; None if the client came over a Unix socket.
         server: where the client connected to, as in ``core.wire.Peer``.
+        is_relayed: False: the proxy speaks for itself (LOCAL, a health check).
     """
 
     has_addresses: bool
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
+    is_relayed: bool = True
 
 
 #: A header and its size in bytes.
 Decoded: TypeAlias = tuple[ProxyHeader, int]
 
 _NO_ADDRESSES = ProxyHeader(False, None, None)
+_NOT_RELAYED = ProxyHeader(False, None, None, False)
 
 
 def decode(data: bytes) -> Decoded | None:
@@ -148,7 +151,7 @@ def _decode_v2(data: bytes) -> Decoded | None:
     if len(data) < size:
         return None
     if layout is None:
-        return _NO_ADDRESSES, size
+        return (_NOT_RELAYED if is_local else _NO_ADDRESSES), size
     _check_extras(data[:size], _V2_FIXED_BYTES + layout.size)
     return _read_addresses(family, layout.unpack_from(data, _V2_FIXED_BYTES)), size
 

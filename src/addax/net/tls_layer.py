@@ -309,7 +309,9 @@ class TlsLayer(Host):
     def _complete(self, tls: ssl.SSLObject) -> None:
         """The handshake has succeeded: HTTP begins."""
         self._forget_handshake()
-        self._peer = Peer(self._peer.client, self._peer.server, "https", self._port.material.describe(tls))
+        peer = self._peer
+        facts = self._port.material.describe(tls)
+        self._peer = Peer(peer.client, peer.server, "https", peer.can_forward, facts)
         self.write = self._encrypt
         inner = self._inner = self._port.make_connection()
         inner.connected(self, self._peer)
