@@ -147,9 +147,10 @@ def _bind_early(config: Config) -> Listener | None:
         from addax.supervise import privileges
 
         identity = privileges.resolve(config.user, config.group)
-    if identity is None and not isinstance(config.fd, str):
+    settings = config.settings().listen
+    if identity is None and not any(isinstance(bind.fd, str) for bind in settings.binds):
         return None
-    listener = listen.open_listener(config.settings().listen)
+    listener = listen.open_listener(settings)
     if identity is not None:
         listener.chown(identity.uid, identity.gid)
         privileges.drop(identity)

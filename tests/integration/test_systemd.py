@@ -293,6 +293,21 @@ def test_single_process_takes_sockets_by_name(start: Callable[..., Process], soc
     assert answers(sockets[2])
 
 
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_sockets_that_were_passed_are_binds_among_others(
+    start: Callable[..., Process], sockets: list[socket.socket], workers: tuple[str, ...]
+) -> None:
+    binds = [word for bind in ("127.0.0.1:0", "systemd:web", "systemd:admin") for word in ("--bind", bind)]
+    server = start(*binds, *workers, **activation(*sockets, names="web:admin:web"))
+    web, admin, also_web = (str(sock.getsockname()) for sock in sockets)
+    server.wait_for("Addax running on http://127.0.0.1:")
+    server.wait_for(f"Addax running on socket {web}, {also_web} (")
+    server.wait_for(f"Addax running on socket {admin} (")
+    assert all(answers(sock) for sock in sockets)
+    server.send_signal(signal.SIGTERM)
+    server.wait()
+
+
 def test_supervisor_serves_on_sockets_that_were_passed_and_hands_them_on(
     tmp_path: Path, sockets: list[socket.socket], manager: ServiceManager
 ) -> None:
@@ -331,4 +346,4 @@ def test_sockets_of_another_process_are_refused(
 ) -> None:
     server = start("--fd", "systemd", *workers, **activation(*sockets, LISTEN_PID="1"))
     assert server.wait() == 3
-    assert "--fd systemd: the sockets are for process 1 (LISTEN_PID), and this one is " in server.lines[-1]
+    assert "the sockets that systemd has passed are for process 1 (LISTEN_PID), and this one is " in server.lines[-1]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from addax.config.binds import parse_bind
 from addax.core.errors import StartupError
 from addax.core.settings import Bind, ListenSettings
 from addax.net import activation, listen
@@ -59,6 +60,21 @@ def test_sockets_of_a_name_are_taken(sockets: list[socket.socket]) -> None:
     assert addresses("systemd:admin") == names([sockets[1]])
 
 
+def test_sockets_that_were_passed_are_one_bind_among_others(sockets: list[socket.socket]) -> None:
+    binds = tuple(map(parse_bind, ("127.0.0.1:0", "systemd:web", "systemd:admin")))
+    listener = listen.open_listener(ListenSettings(binds))
+    try:
+        first, web, admin = listener.bound
+        assert (len(first), web, admin) == (1, names([sockets[0], sockets[2]]), names([sockets[1]]))
+        assert listen.describe(binds[2], admin, "http") == ("socket ", str(sockets[1].getsockname()))
+    finally:
+        listener.close()
+    with pytest.raises(StartupError) as caught:
+        listen.open_listener(ListenSettings((*binds, parse_bind("systemd:api"))))
+    reason = "systemd has passed no socket of the name 'api'; there is: web, admin"
+    assert str(caught.value) == f"--bind systemd:api: {reason}"
+
+
 def test_sockets_without_names_are_called_unknown(
     sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +89,7 @@ def refusal(option: str) -> str:
 
 
 def test_name_that_was_not_passed_is_refused_with_those_that_were(sockets: list[socket.socket]) -> None:
-    assert refusal("systemd:api") == "--fd systemd:api: no socket of this name was passed; there is: web, admin"
+    assert refusal("systemd:api") == "systemd has passed no socket of the name 'api'; there is: web, admin"
 
 
 def test_sockets_of_another_process_are_refused(sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,8 +102,8 @@ def test_sockets_of_another_process_are_refused(sockets: list[socket.socket], mo
 @pytest.mark.parametrize(
     ("count", "reason"),
     [
-        (None, "LISTEN_FDS says that no socket was passed to this process"),
-        ("0", "no socket was passed to this process"),
+        (None, "LISTEN_FDS says that systemd has passed no socket"),
+        ("0", "systemd has passed no socket"),
         ("many", "LISTEN_FDS is 'many', which is no number"),
         ("4", "descriptor 203, which LISTEN_FDS speaks of: "),
     ],

@@ -31,11 +31,16 @@ GOOD = [
     ("unix:s?user=www-data&mode=0o600&group=33", Bind(uds="s", uds_mode=0o600, uds_user="www-data", uds_group="33")),
     ("fd://3", Bind(fd=3)),
     ("fd://0", Bind(fd=0)),
+    ("systemd", Bind(fd="systemd")),
+    ("systemd:web", Bind(fd="systemd:web")),
+    ("systemd:80", Bind(fd="systemd:80")),
+    ("systemd-host:80", Bind(host="systemd-host", port=80)),
 ]
 
 BAD = [
-    ("", "'' is not known, or has no port: write host:port, [v6]:port, unix:path or fd://number"),
-    ("systemd", "'systemd' is not known"),
+    ("", "'' is not known, or has no port: write host:port, [v6]:port, unix:path, fd://number, systemd or systemd:N"),
+    ("systemd:", "'systemd:' has no name: write systemd, or systemd:NAME"),
+    ("Systemd", "'Systemd' is not known, or has no port"),
     ("127.0.0.1", "is not known, or has no port"),
     ("[::1]", "is not known, or has no port"),
     ("8000", "is not known, or has no port"),
@@ -101,7 +106,7 @@ def test_a_place_is_text() -> None:
 
 PIECES = [
     *["unix:", "fd://", "[", "]", "::", "[::1]", ":", ":80", ":0", "?", "&", "=", "mode=660", "user=root", "group=0"],
-    *["%", "%eth0", "/", ".", "..", "localhost", "127.0.0.1", "systemd"],
+    *["%", "%eth0", "/", ".", "..", "localhost", "127.0.0.1", "systemd", "web"],
     *["http://", "9" * 30, "\0", "\n", "\ud800", "\u0661", " ", "\x7f"],
 ]
 
@@ -129,6 +134,9 @@ def test_any_text_is_a_place_or_a_value_error_and_a_place_says_what_it_is(text: 
         ["[::]:1", ":1"],
         ["unix:././s", "unix:s?mode=600"],
         ["fd://3", "fd://03"],
+        ["systemd:web", "systemd:web"],
+        ["systemd", "systemd"],
+        ["systemd", "systemd:web"],
     ],
 )
 def test_the_same_place_is_found(texts: list[str]) -> None:
@@ -137,7 +145,10 @@ def test_the_same_place_is_found(texts: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "texts",
-    [["h:0", "h:0"], ["h:1", "h:2"], ["h:1", "g:1"], ["0.0.0.0:1", "[::]:1"], ["unix:a", "unix:b"], ["fd://3", "h:3"]],
+    [
+        *(["h:0", "h:0"], ["h:1", "h:2"], ["h:1", "g:1"], ["0.0.0.0:1", "[::]:1"], ["unix:a", "unix:b"]),
+        *(["fd://3", "h:3"], ["systemd:a", "systemd:b"]),
+    ],
 )
 def test_different_places_are_different(texts: list[str]) -> None:
     assert find_same(texts) is None

@@ -22,7 +22,7 @@ from addax.config.options import GROUPS, OPTIONS
 from addax.core import registry
 from addax.core.errors import AppLoadError, StartupError
 
-FORMS = "write host:port, [v6]:port, unix:path or fd://number"
+FORMS = "write host:port, [v6]:port, unix:path, fd://number, systemd or systemd:NAME"
 LOGGERS = ("addax", "addax.error", "addax.access", "addax.asgi")
 
 
@@ -180,7 +180,7 @@ def test_flag_on_the_command_line_goes_before_the_environment(served: list[Confi
             {"ADDAX_BIND": ":1 :2"},
             "--port: cannot be used together with --bind (from the environment variable ADDAX_BIND)",
         ),
-        (["--bind", "systemd"], {}, f"--bind: 'systemd' is not known, or has no port: {FORMS}"),
+        (["--bind", "launchd"], {}, f"--bind: 'launchd' is not known, or has no port: {FORMS}"),
         (
             ["--forwarded-allow-ips", "127.0.0.1,10.0.0.1/8"],
             {},
@@ -192,6 +192,12 @@ def test_flag_on_the_command_line_goes_before_the_environment(served: list[Confi
             {"FORWARDED_ALLOW_IPS": "10.0.0.1,"},
             "FORWARDED_ALLOW_IPS: an item is empty: there are two commas in a row, or one at an end",
         ),
+        (
+            ["--bind", "systemd:web", "--bind", ":1", "--bind", "systemd"],
+            {},
+            "--bind: 'systemd' and 'systemd:web' are the same address",
+        ),
+        (["--bind", "systemd", "--reuse-port"], {}, "--reuse-port: is for TCP, and not every --bind is"),
         (["--header", "X"], {}, "--header: 'X' has no colon: write Name:Value"),
         (["--log-level", "loud"], {}, "--log-level: 'loud' is not one of critical, error, warning, info, debug, trace"),
         (["main:app", "extra"], {}, "Got unexpected extra argument (extra)"),

@@ -19,9 +19,11 @@ from addax.core.settings import Bind
 #: Options that are one bind together, where ``--bind`` is not given.
 SHORTHANDS = ("host", "port", "uds", "uds_mode", "fd")
 
-_FORMS = "host:port, [v6]:port, unix:path or fd://number"
+_FORMS = "host:port, [v6]:port, unix:path, fd://number, systemd or systemd:NAME"
 _UNIX = "unix:"
 _FD = "fd://"
+#: Sockets that systemd has passed: all of them, or with a colon those of a name.
+_SYSTEMD = "systemd"
 _DIGITS = re.compile(r"[0-9]{1,10}")
 #: Settings of a Unix socket's file, and the field of ``Bind`` that each goes to.
 _FILE_SETTINGS = {"mode": "uds_mode", "user": "uds_user", "group": "uds_group"}
@@ -63,6 +65,10 @@ def parse_bind(text: str) -> Bind:
         return Bind(uds=_parse_path(text, place[len(_UNIX) :]), **settings)
     if place.startswith(_FD):
         return Bind(fd=_number(text, place[len(_FD) :], "descriptor number", None), **settings)
+    if _names_passed(place):
+        if place.endswith(":"):
+            raise ValueError(f"{text!r} has no name: write {_SYSTEMD}, or {_SYSTEMD}:NAME")
+        return Bind(fd=place, **settings)
     if "://" in place:
         raise ValueError(f"{text!r} is not known: write {_FORMS}")
     host, port = _parse_tcp(text, place)
@@ -130,11 +136,20 @@ def wants_tls(text: str) -> bool | None:
 
 def names_tcp(text: str) -> bool:
     """Whether a value that was read is a TCP address."""
-    return not text.startswith((_UNIX, _FD))
+    return parse_bind(text).is_tcp
+
+
+def _names_passed(text: str) -> bool:
+    # A host could be called so, and the name of a socket could be a number: here it is never a host.
+    return text == _SYSTEMD or text.startswith(f"{_SYSTEMD}:")
 
 
 def find_same(texts: Iterable[str]) -> tuple[str, str] | None:
     """Find two values that were read and are the same place, as far as that can be seen without asking anybody."""
+    texts = list(texts)
+    named = [text for text in texts if text != _SYSTEMD and _names_passed(text)]
+    if named and _SYSTEMD in texts:
+        return _SYSTEMD, named[0]
     seen: dict[Hashable, str] = {}
     for text in texts:
         place = _place(parse_bind(text))

@@ -221,8 +221,8 @@ OPTIONS: tuple[Option, ...] = (
     # --- Listening --------------------------------------------------------------------------------------------------
     Option("bind", BindPlace(), (), LISTENING,
            "Where to listen, in place of the five options below. unix:path?mode=660&user=…&group=… says who may use "
-           "the file and whose it is; :8000 and [::]:8000 are every interface, IPv4 and IPv6. ?tls=off is a place "
-           "without encryption where there is a certificate.",
+           "the file and whose it is; :8000 and [::]:8000 are every interface, IPv4 and IPv6; systemd is as for --fd. "
+           "?tls=off is a place without encryption where there is a certificate.",
            setting="listen.binds", multiple=True, shown_default="--host and --port", is_new=True),
     Option("host", HostName(), "127.0.0.1", LISTENING,
            "Name or address to listen on; 0.0.0.0 is every IPv4 interface, :: every IPv6 interface. None (from "

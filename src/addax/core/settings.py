@@ -113,7 +113,7 @@ class Bind:
     def text(self) -> str:
         """The place as ``--bind`` takes it, for messages."""
         if self.fd is not None:
-            return f"fd://{self.fd}"
+            return self.fd if isinstance(self.fd, str) else f"fd://{self.fd}"
         if self.uds is not None:
             return f"unix:{self.uds}"
         host = self.host or ""

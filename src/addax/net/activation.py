@@ -1,4 +1,4 @@
-"""Sockets that systemd has bound and passed to this process: ``--fd systemd``, see ``sd_listen_fds(3)``.
+"""Sockets that systemd has bound and passed to this process: ``--bind systemd`` or ``--fd``, see ``sd_listen_fds(3)``.
 
 ``listen`` asks for them. The environment says how many there are, from descriptor 3 on, what each is called, and for
 which process they are. It is read once: then the variables go, and no program that is started from here inherits the
@@ -42,38 +42,36 @@ def find(option: str) -> list[int]:
     Raises:
         StartupError: there is none, or they are for another process.
     """
-    passed = _take(option)
+    passed = _take()
     _, has_name, name = option.partition(":")
     found = [each.fd for each in passed if not has_name or each.name == name]
     if not found:
         there = ", ".join(dict.fromkeys(each.name for each in passed))
-        raise StartupError(f"--fd {option}: no socket of this name was passed; there is: {there}")
+        raise StartupError(f"systemd has passed no socket of the name {name!r}; there is: {there}")
     return found
 
 
-def _take(option: str) -> list[Passed]:
+def _take() -> list[Passed]:
     if _COUNT in os.environ:
-        _passed[:] = _read(option)
+        _passed[:] = _read()
         for variable in _VARIABLES:
             os.environ.pop(variable, None)
         for each in _passed:
-            _keep_to_ourselves(option, each)
+            _keep_to_ourselves(each)
     if not _passed:
-        raise StartupError(
-            f"--fd {option}: {_COUNT} says that no socket was passed to this process; is there a .socket unit for it?"
-        )
+        raise StartupError(f"{_COUNT} says that systemd has passed no socket; is there a .socket unit for it?")
     return _passed
 
 
-def _read(option: str) -> list[Passed]:
+def _read() -> list[Passed]:
     pid, count = os.environ.get(_PID, ""), os.environ[_COUNT]
     if pid != str(os.getpid()):
         raise StartupError(
-            f"--fd {option}: the sockets are for process {pid or '(none)'} ({_PID}), and this one is {os.getpid()}: "
-            "no other program may stand between systemd and addax"
+            f"the sockets that systemd has passed are for process {pid or '(none)'} ({_PID}), and this one is "
+            f"{os.getpid()}: no other program may stand between systemd and addax"
         )
     if not count.isdecimal():
-        raise StartupError(f"--fd {option}: {_COUNT} is {count!r}, which is no number")
+        raise StartupError(f"{_COUNT} is {count!r}, which is no number")
     names = os.environ.get(_NAMES, "").split(":")
     return [
         # As sd_listen_fds_with_names(3) calls what has no name.
@@ -82,9 +80,8 @@ def _read(option: str) -> list[Passed]:
     ]
 
 
-def _keep_to_ourselves(option: str, passed: Passed) -> None:
+def _keep_to_ourselves(passed: Passed) -> None:
     try:
         os.set_inheritable(passed.fd, False)
     except OSError as error:
-        reason = f"descriptor {passed.fd}, which {_COUNT} speaks of: {error.strerror}"
-        raise StartupError(f"--fd {option}: {reason}") from error
+        raise StartupError(f"descriptor {passed.fd}, which {_COUNT} speaks of: {error.strerror}") from error
