@@ -16,6 +16,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from addax.config.config import STARTUP_FAILURE, Config
+from addax.config.kinds import FoundCount
 from addax.config.process_title import set_title, title
 from addax.core.errors import ConfigError, StartupError
 from addax.net import listen
@@ -82,6 +83,8 @@ def serve(config: Config) -> None:
     if config.ssl_context_factory is None:
         # Before an application is started, perhaps for minutes, and while this process may read a key that is root's.
         config.load_tls()
+    if isinstance(config.workers, FoundCount) and not config.should_reload:
+        logger.info("Workers: %d (auto: %s).", config.workers, config.workers.reason)
     try:
         if not config.use_subprocess:
             _serve_alone(config)

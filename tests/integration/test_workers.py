@@ -65,6 +65,28 @@ def test_production_command_line(tmp_path: Path) -> None:
     assert [line for line in server.lines if not line.startswith("app[")] == []
 
 
+#: Two cores at the most, where that can be said: a large machine would start as many processes.
+ON_FEW_CORES = """
+import os, sys
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_number_that_was_found_out_is_explained_once(tmp_path: Path) -> None:
+    prefix = (sys.executable, "-c", ON_FEW_CORES)
+    with supervised(tmp_path, "--supervise", workers="auto", prefix=prefix) as server:
+        lines = [line for line in server.messages() if "auto" in line]
+        found = re.fullmatch(r"Workers: ([0-9]+) \(auto: ([0-9]+ of )?[0-9]+ cores?( by .+)?\)\.", lines[0])
+        assert found is not None, lines
+        assert len(lines) == 1
+        assert len(server.wait_for_workers(int(found[1]))) == int(found[1])
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert [line for line in server.messages() if "auto" in line] == lines
+
+
 # ---- deploys
 
 

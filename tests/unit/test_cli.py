@@ -17,6 +17,8 @@ from click.testing import CliRunner, Result
 
 import addax
 from addax import _run, cli
+from addax.config import capacity
+from addax.config.capacity import Capacity
 from addax.config.config import Config
 from addax.config.options import GROUPS, OPTIONS
 from addax.core import registry
@@ -121,6 +123,44 @@ def test_options_about_proxies_reach_config(served: list[Config]) -> None:
     assert call("main:app", "--forwarded-hops", "none", ADDAX_FORWARDED_HOPS="2").exit_code == 0
     assert [config.settings().proxy.hops_count for config in served] == [2, None]
     assert served[0].settings().proxy.fields == {"host"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "lines"),
+    [
+        (["--workers", "auto"], {}, ["Workers: 3 (auto: 3 of 8 cores by cgroup quota 2.5)."]),
+        (["--workers", " AUTO "], {}, ["Workers: 3 (auto: 3 of 8 cores by cgroup quota 2.5)."]),
+        ([], {"WEB_CONCURRENCY": "auto"}, ["Workers: 3 (auto: 3 of 8 cores by cgroup quota 2.5)."]),
+        ([], {"ADDAX_WORKERS": "auto"}, ["Workers: 3 (auto: 3 of 8 cores by cgroup quota 2.5)."]),
+        (["--workers", "3"], {"WEB_CONCURRENCY": "auto"}, []),
+        # Nothing comes of the number then.
+        (["--workers", "auto", "--reload"], {}, []),
+    ],
+)
+def test_start_says_how_many_workers_auto_is_and_why(
+    arguments: list[str],
+    environment: dict[str, str],
+    lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    counts: list[object] = []
+    monkeypatch.setattr(capacity, "find_capacity", lambda: Capacity(3, "3 of 8 cores by cgroup quota 2.5"))
+    monkeypatch.setattr(_run, "supervise", lambda config: counts.append(config.settings().supervisor.workers_count))
+    caplog.set_level("INFO", "addax.error")
+    result = call("main:app", "--log-config", _propagating(), *arguments, **environment)
+    assert (result.exit_code, counts) == (0, [3]), result.output
+    assert caplog.messages == lines
+
+
+def test_one_worker_that_serves_alone_is_explained_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(capacity, "find_capacity", lambda: Capacity(1, "1 core"))
+    monkeypatch.setattr(_run, "_serve_alone", lambda config: None)
+    caplog.set_level("INFO", "addax.error")
+    assert call("main:app", "--log-config", _propagating(), "--workers", "auto").exit_code == 0
+    assert caplog.messages == ["Workers: 1 (auto: 1 core)."]
 
 
 def test_environment_is_used_and_the_command_line_goes_before_it(served: list[Config]) -> None:

@@ -94,6 +94,16 @@ class Whole(Kind):
         return bounds(self.low, self.high)
 
 
+class FoundCount(int):
+    """A number that was found out, for who tells the user why it is this one.
+
+    Attributes:
+        reason: a short phrase.
+    """
+
+    reason: str = ""
+
+
 @dataclass(frozen=True)
 class WorkerCount(Whole):
     """How many processes, or ``auto`` for what the machine has room for."""
@@ -108,7 +118,10 @@ class WorkerCount(Whole):
             # For who asks, and not at each start.
             from addax.config.capacity import find_capacity
 
-            return find_capacity().count
+            capacity = find_capacity()
+            count = FoundCount(capacity.count)
+            count.reason = capacity.reason
+            return count
         try:
             return super().read(value)
         except ValueError as error:
