@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from addax.asgi.forwarded import parse_forwarded, parse_host, parse_ip, parse_port, parse_prefix, split_host_port
 from addax.asgi.proxy_headers import make_rules
+from addax.asgi.trusted_peers import TrustedPeers, parse_item
 from addax.core.settings import ProxySettings
 from addax.core.target import is_authority
 
@@ -118,3 +119,26 @@ def test_parsers_of_forwarded_text_never_raise(text: str) -> None:
     assert prefix is None or prefix == "" or prefix.startswith("/")
     for element in parse_forwarded([text]):
         assert all(isinstance(part, str) for part in element)
+
+
+@fuzz(400)
+@given(
+    st.one_of(
+        VALUES,
+        st.tuples(st.ip_addresses(), st.one_of(st.integers(0, 140), VALUES)).map(lambda pair: f"{pair[0]}/{pair[1]}"),
+        st.ip_addresses(network="::ffff:0:0/96").map(lambda address: f"{address}/{96 + int(address) % 33}"),
+    )
+)
+def test_item_of_the_trusted_is_read_or_refused_and_trusts_itself(text: str) -> None:
+    try:
+        parsed = parse_item(text)
+    except ValueError:
+        return
+    assert parse_item(str(parsed)) == parsed
+    peers = TrustedPeers([text])
+    assert peers.everybody == (text == "*")
+    if isinstance(parsed, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        first, last = parsed[0], parsed[-1]
+        assert all(peers.host(str(address)) == (str(parse_ip(str(address))), True) for address in (first, last))
+    elif text != "*":
+        assert peers.node(text) == (str(parsed), 0, True)
