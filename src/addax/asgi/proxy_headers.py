@@ -71,22 +71,24 @@ class ProxyRules:
         """Whether the word of this peer is taken; the same for all requests of its connection."""
         if not (self._is_enabled and peer.can_forward):
             return False
-        return self._trusted.everybody or self.names(peer)
+        if peer.client is None:
+            return self._trusted.everybody or self.names(peer)
+        host = peer.client[0]
+        known = self._known.get(host)
+        if known is None:
+            known = self._trusted.everybody or self.names(peer)
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[host] = known
+        return known
 
     def names(self, peer: Peer) -> bool:
         """Whether this very peer is in the list, by address, network, name or as one on a Unix socket."""
         if peer.client is None:
             return self._trusted.unix and (peer.server is None or peer.server[1] is None)
-        host = peer.client[0]
-        known = self._known.get(host)
-        if known is None:
-            # A link-local peer has its interface in the address: `fe80::1%eth0`.
-            found = self._trusted.host(host.partition("%")[0])
-            known = found is not None and found[1]
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
-            self._known[host] = known
-        return known
+        # A link-local peer has its interface in the address: `fe80::1%eth0`.
+        found = self._trusted.host(peer.client[0].partition("%")[0])
+        return found is not None and found[1]
 
     def apply(self, scope: Scope) -> None:
         """Rewrite ``client``, ``scheme``, ``server``, ``headers`` and the paths of a trusted peer's scope, in place.
