@@ -98,6 +98,7 @@ class RawWebSocket:
         path: with query.
         fields: more field lines of the handshake.
         receive_buffer_bytes: of the kernel, for a client that does not read; else the kernel decides.
+        source: address to connect from.
 
     Attributes:
         status: of the answer.
@@ -110,6 +111,7 @@ class RawWebSocket:
         path: str = "/echo",
         fields: Iterable[bytes] = (),
         receive_buffer_bytes: int | None = None,
+        source: str = "",
     ) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(PATIENCE_S)
@@ -117,6 +119,8 @@ class RawWebSocket:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.data = bytearray()
         try:
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
             self.socket.sendall(handshake(path, fields))
             self.read_answer()

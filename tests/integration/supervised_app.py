@@ -8,7 +8,7 @@ from pathlib import Path
 #: What the workers serve. Each answer has the fields x-pid and x-version. The files "import" and "startup" beside it
 #: say what happens there: "fail", "hang", "slow 1.5", "block 1.5" or "exit 7".
 APP = """
-import asyncio, os, signal, sys, threading, time
+import asyncio, json, os, signal, sys, threading, time
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -66,7 +66,22 @@ async def live(receive, send):
     say("shutdown")
     await send({"type": "lifespan.shutdown.complete"})
 
-async def talk(receive, send):
+def describe(scope):
+    found = {name: scope[name] for name in ("client", "scheme", "server", "root_path")}
+    found["headers"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+    return json.dumps(found)
+
+def sockets():
+    # Each accepted connection has an inode of its own, which is not used again.
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+        except OSError:
+            pass
+    return [link for link in links if link.startswith("socket:")]
+
+async def talk(scope, receive, send):
     await receive()
     await send({"type": "websocket.accept"})
     while True:
@@ -75,13 +90,14 @@ async def talk(receive, send):
             say(f"websocket closed: {message.get('code')}")
             return
         text = message.get("text")
-        await send({"type": "websocket.send", "text": str(os.getpid()) if text == "pid" else text})
+        text = str(os.getpid()) if text == "pid" else describe(scope) if text == "scope" else text
+        await send({"type": "websocket.send", "text": text})
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         return await live(receive, send)
     if scope["type"] == "websocket":
-        return await talk(receive, send)
+        return await talk(scope, receive, send)
     path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode()))
     seconds = float(query.get("s", 0))
     body, more = b"", True
@@ -119,6 +135,10 @@ async def app(scope, receive, send):
         answer = str(os.getpid()).encode()
     elif path == "/version":
         answer = VERSION.encode()
+    elif path == "/scope":
+        answer = describe(scope).encode()
+    elif path == "/sockets":
+        answer = json.dumps(sockets()).encode()
     else:
         answer = (number + b" " if number else b"") + body
     headers.append((b"content-length", str(len(answer)).encode()))
