@@ -193,12 +193,14 @@ class _ThreadRunner:
 class _ProcessRunner:
     """Clients in a process of their own, which is told and tells in lines of JSON."""
 
-    def __init__(self, plan: Plan, on_progress: Callable[[int, list[Failure]], None]) -> None:
+    def __init__(
+        self, plan: Plan, on_progress: Callable[[int, list[Failure]], None], prefix: tuple[str, ...] = ()
+    ) -> None:
         self._on_progress = on_progress
         self._result: LoadResult | None = None
         self._has_heard = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, __file__, json.dumps(asdict(plan))],
+            [*prefix, sys.executable, __file__, json.dumps(asdict(plan))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -275,6 +277,7 @@ class LoadGenerator:
         time_max_s: so many seconds, and no longer.
         seed: of what is asked in which order.
         is_process: whether the clients are a process of their own; it takes half a second to start.
+        prefix: of the command line of that process, which has to become it.
     """
 
     def __init__(
@@ -288,6 +291,7 @@ class LoadGenerator:
         time_max_s: float = 600.0,
         seed: int = 1,
         is_process: bool = False,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.total = 0
         #: What has failed so far.
@@ -296,8 +300,11 @@ class LoadGenerator:
         self._result: LoadResult | None = None
         self._timeout_s = timeout_s
         plan = Plan(address, dict(clients), pause_max_s, timeout_s, count_max, time_max_s, seed)
-        runner = _ProcessRunner if is_process else _ThreadRunner
-        self._runner: _ProcessRunner | _ThreadRunner = runner(plan, self._progressed)
+        self._runner: _ProcessRunner | _ThreadRunner
+        if is_process:
+            self._runner = _ProcessRunner(plan, self._progressed, prefix)
+        else:
+            self._runner = _ThreadRunner(plan, self._progressed)
 
     def __enter__(self) -> LoadGenerator:
         return self
