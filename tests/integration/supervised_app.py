@@ -99,7 +99,7 @@ async def app(scope, receive, send):
     if scope["type"] == "websocket":
         return await talk(scope, receive, send)
     path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode()))
-    seconds = float(query.get("s", 0))
+    seconds, status = float(query.get("s", 0)), 200
     body, more = b"", True
     while more:
         message = await receive()
@@ -122,6 +122,8 @@ async def app(scope, receive, send):
             threading.Thread(target=spin, args=(time.monotonic() + seconds,), daemon=True).start()
     elif path == "/spin":
         spin(time.monotonic() + seconds)
+    elif path == "/health":
+        status = 503 if scope["extensions"]["addax.shutdown"].is_set() else 200
     elif path == "/fail":
         raise RuntimeError("the request was told to fail")
     headers = [(b"x-pid", str(os.getpid()).encode()), (b"x-version", VERSION.encode())]
@@ -142,7 +144,7 @@ async def app(scope, receive, send):
     else:
         answer = (number + b" " if number else b"") + body
     headers.append((b"content-length", str(len(answer)).encode()))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
 """
 

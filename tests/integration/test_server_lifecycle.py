@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import App, begin, connect, logged, make_config, make_server, read_all, read_answer, soon
+from harness import GET, App, begin, connect, logged, make_config, make_server, read_all, read_answer, soon
 
 from addax.core.errors import ConfigError, StartupError
 from addax.loops import running
@@ -607,6 +607,64 @@ def test_requests_get_a_disconnect_at_the_notice_timeout_and_may_still_send(run:
         assert b"end" in answer
         await stopped(serving)
         assert app.events == ["startup", "/disconnect", "http.disconnect", "shutdown"]
+
+    run(main())
+
+
+def test_shutdown_delay_accepts_and_ends_each_connection_with_its_answer(run: Run, log: Log) -> None:
+    async def main() -> None:
+        server = make_server(App(), timeout_shutdown_delay=3600)
+        serving = await started(server)
+        reader, writer = await begin(server, "/")
+        assert await read_answer(reader) == b"ok"
+        server.should_exit = True
+        await logged(log, "Accepting connections for another 3600 seconds. (CTRL+C to stop now)")
+        # Kept from before; the application knows.
+        writer.write(GET % b"/notice")
+        for data in (await read_all(reader, writer), await read_all(*await begin(server, "/notice"))):
+            assert b"\r\nconnection: close\r\n" in data.lower()
+            assert data.endswith(b"told")
+        # The next step of a stop is not to wait for it.
+        server.hurry()
+        await stopped(serving)
+        with pytest.raises(ConnectionRefusedError):
+            await connect(server)
+
+    run(main())
+
+
+def test_shutdown_delay_ends_by_itself(run: Run, log: Log) -> None:
+    async def main() -> None:
+        server = make_server(App(), timeout_shutdown_delay=0.05)
+        serving = await started(server)
+        server.should_exit = True
+        await stopped(serving)
+        assert log()[-5:] == [
+            "Shutting down",
+            "Accepting connections for another 0.05 seconds. (CTRL+C to stop now)",
+            *LAST_LINES,
+        ]
+        # In a second life it keeps connections again.
+        server.should_exit = False
+        serving = await started(server)
+        reader, writer = await begin(server, "/")
+        assert await read_answer(reader) == b"ok"
+        writer.write(GET % b"/")
+        assert await read_answer(reader) == b"ok"
+        server.should_exit = True
+        await stopped(serving)
+        await read_all(reader, writer)
+
+    run(main())
+
+
+def test_shutdown_delay_is_not_for_who_hands_over(run: Run, log: Log) -> None:
+    async def main() -> None:
+        server = make_server(App(), timeout_shutdown_delay=3600)
+        serving = await started(server)
+        server.hand_over()
+        await stopped(serving)
+        assert not any("Accepting connections for another" in line for line in log())
 
     run(main())
 

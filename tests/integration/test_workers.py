@@ -494,6 +494,35 @@ def test_signal_to_all_processes_as_systemd_sends_it_stops_them_once(tmp_path: P
     assert server.count_lines("Terminated child process") == 2
 
 
+@pytest.mark.parametrize("is_unix", [False, True])
+def test_shutdown_delay_serves_on_and_sigquit_ends_it(tmp_path: Path, is_unix: bool) -> None:
+    path = str(tmp_path / "s")
+    where = ("--bind", f"unix:{path}") if is_unix else ()
+    with Supervised(tmp_path, *where, "--timeout-shutdown-delay", "3600") as server:
+        server.wait_for_workers(2)
+        server.send_signal(signal.SIGTERM)
+        server.wait_for("Accepting connections for another 3600 seconds", 2)
+        address = path if is_unix else server.address
+        for _ in range(10):
+            with request(address, "/version") as client:
+                assert drain_socket(client).endswith(b"\r\n\r\n1")
+        server.send_signal(signal.SIGQUIT)
+        assert server.wait() == 0
+    assert not is_unix or not os.path.exists(path)
+
+
+def test_shutdown_delay_is_not_for_restarts(tmp_path: Path) -> None:
+    with Supervised(tmp_path, "--timeout-shutdown-delay", "0.2", *QUICK) as server:
+        old = server.wait_for_workers(2)
+        server.send_signal(signal.SIGHUP)
+        server.wait_for("Restart complete")
+        server.wait_for_workers(2, without=frozenset(old))
+        assert server.count_lines("Accepting connections for another") == 0
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+    assert server.count_lines("Accepting connections for another") == 2
+
+
 def test_restart_follows_a_link_to_the_next_release(tmp_path: Path) -> None:
     for release in ("1", "2"):
         (tmp_path / f"release-{release}").mkdir()

@@ -18,6 +18,7 @@ cdef class ServerState:
     cdef public set tasks
     cdef public list default_headers
     cdef public object shutdown
+    cdef public bint is_leaving
     cdef public WebSocketCounters websockets
     cdef public Board board
     cdef public object on_quiet

@@ -67,6 +67,8 @@ class ServerState:
         #: Field lines of every response, besides Date.
         self.default_headers: list[tuple[bytes, bytes]] = []
         self.shutdown: ShutdownNotice = ShutdownNotice()
+        #: The server is about to stop and still accepts: no answer promises to keep its connection.
+        self.is_leaving: bool = False
         self.websockets: WebSocketCounters = WebSocketCounters()
         #: Where the requests in progress are written down for a supervisor; None: nobody asks.
         self.board: Board | None = None

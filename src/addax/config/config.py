@@ -152,6 +152,7 @@ class Config:
     timeout_body: float = 60
     timeout_write: float = 60
     timeout_shutdown_notice: float = 10
+    timeout_shutdown_delay: float = 0
     timeout_lifespan_startup: float | None = None
     timeout_lifespan_shutdown: float | None = 60
     forwarded_fields: Sequence[str] | str | None = None

@@ -306,6 +306,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("timeout_shutdown_notice", Seconds(zero=True), 10, TIMEOUTS,
            "After the signal to stop, when requests still in progress receive http.disconnect.",
            setting="worker.notice_timeout_s", is_new=True),
+    Option("timeout_shutdown_delay", Seconds(zero=True), 0, TIMEOUTS,
+           "After the signal to stop, how long connections are still accepted, before everything else: for a load "
+           "balancer to notice. Answers say connection: close meanwhile, and addax.shutdown is set.",
+           setting="worker.shutdown_delay_s", is_new=True),
     Option("timeout_lifespan_startup", Seconds(), None, TIMEOUTS,
            "For the application's startup.",
            setting="worker.lifespan_startup_timeout_s", nullable=True, shown_default="no bound", is_new=True),

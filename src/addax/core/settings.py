@@ -169,6 +169,8 @@ class WorkerSettings:
     graceful_timeout_s: float | None = 30.0
     #: How long after the stop running requests get ``http.disconnect`` from ``receive``.
     notice_timeout_s: float = 10.0
+    #: How long connections are still accepted after a stop was asked for; the times above count from its end.
+    shutdown_delay_s: float = 0.0
     requests_max_count: int | None = None
     requests_max_jitter_count: int = 0
     #: Resident memory above which the process ends or is replaced; None: no bound.

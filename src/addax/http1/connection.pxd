@@ -51,7 +51,7 @@ cdef class Http1Connection(ResponseWriter):
     cpdef start_draining(self, object rest_s=*)
     cpdef notify_disconnect(self)
     cpdef lost(self, object error)
-    @cython.locals(head=tuple, body_length="long long", flags=int, has_body=bint, service=Service, scope=dict,
+    @cython.locals(head=tuple, body_length="long long", flags=int, has_body=bint, is_kept=bint, service=Service, scope=dict,
                    target_parts=tuple)
     cpdef tuple on_head(self, str method, bytes target, int minor, list headers, tuple known)
     cdef _refuse_host(self, dict scope, bint has_body)

@@ -292,10 +292,11 @@ class Http1Connection(ResponseWriter):
             self._expects_continue = flags & EXPECTS_CONTINUE != 0
             self._body_count = 0
             self._discarded = 0
-        self._machine.head_read(has_body, flags & KEEP_ALIVE != 0 and not self._is_draining)
+        service = self._service
+        is_kept = flags & KEEP_ALIVE != 0 and not (self._is_draining or service.state.is_leaving)
+        self._machine.head_read(has_body, is_kept)
         self._method = method
         self._minor = minor
-        service = self._service
         scope = service.scopes.http(self._template, self._client, method, target_parts, minor, headers)
         if self._tls is not None:
             scope["extensions"]["tls"] = self._tls

@@ -57,7 +57,8 @@ class Announcer:
         self._notifier.stopping("" if self._state is None else self._describe_anew(self._state))
         graceful_s, shutdown_s = settings.graceful_timeout_s, settings.lifespan_shutdown_timeout_s
         if graceful_s is not None and shutdown_s is not None:
-            self._asks_until = asyncio.get_running_loop().time() + graceful_s + shutdown_s + _STOP_MARGIN_S
+            bound_s = settings.shutdown_delay_s + graceful_s + shutdown_s + _STOP_MARGIN_S
+            self._asks_until = asyncio.get_running_loop().time() + bound_s
             self._notifier.extend_timeout(EXTENSION_S)
 
     def ended(self) -> None:

@@ -142,6 +142,7 @@ class Server(EmbeddableServer):
         if self.server_state.shutdown.is_set():
             # A second life of the same server.
             self.server_state.shutdown = ShutdownNotice()
+            self.server_state.is_leaving = False
         self._load()
         logger.info("Started server process [%d]", os.getpid(), extra={"color_message": _PROCESS % "Started"})
         try:
@@ -398,6 +399,8 @@ class Server(EmbeddableServer):
     async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Stop listening, let what is in progress end, shut the application down.
 
+        With ``--timeout-shutdown-delay`` it goes on accepting for so long first.
+
         Args:
             sockets: what ``startup`` was called with; they are closed.
         """
@@ -406,6 +409,8 @@ class Server(EmbeddableServer):
         self.server_state.shutdown.set()
         worker = self._settings.worker
         try:
+            if worker.shutdown_delay_s and not self._stop.is_handover:
+                await self._accept_for(worker.shutdown_delay_s)
             await self._stop_accepting()
             drain = Drain(self.server_state, self._stop, worker.graceful_timeout_s, worker.notice_timeout_s)
             await drain.run()
@@ -414,6 +419,14 @@ class Server(EmbeddableServer):
             self._flush_access_log()
             if self.lifespan is not None:
                 await self.lifespan.shutdown()
+
+    async def _accept_for(self, delay_s: float) -> None:
+        # Who sends requests here has not noticed yet; to refuse them would be to fail them.
+        logger.info("Accepting connections for another %g seconds. (CTRL+C to stop now)", delay_s)
+        self.server_state.is_leaving = True
+        until = asyncio.get_running_loop().time() + delay_s
+        while asyncio.get_running_loop().time() < until and not (self._stop.is_urgent or self._stop.is_forced):
+            await self._stop.wait(until)
 
     async def _stop_accepting(self) -> None:
         if self._listener is not None:

@@ -248,7 +248,7 @@ class Worker:
     def _make_watchdog(self, loop: asyncio.AbstractEventLoop, settings: Settings) -> Watchdog:
         is_checked = self._place.is_checked
         worker = settings.worker
-        bounds = (worker.graceful_timeout_s, worker.lifespan_shutdown_timeout_s)
+        bounds = (worker.shutdown_delay_s, worker.graceful_timeout_s, worker.lifespan_shutdown_timeout_s)
         return Watchdog(
             loop,
             self._server.server_state,

@@ -20,6 +20,7 @@ from addax.core import link as words
 from addax.core.board import Board, Counters, ServedRequest, create_board
 from addax.core.link import Link, Message
 from addax.core.place import Place
+from addax.core.settings import WorkerSettings
 from addax.supervise.spawning import Process, Spawner
 
 logger = logging.getLogger("addax.error")
@@ -66,11 +67,12 @@ class Bounds:
     join_s: float | None
 
     @classmethod
-    def of_stop(
-        cls, startup_s: float | None, health_s: float | None, graceful_s: float | None, shutdown_s: float | None
-    ) -> Bounds:
-        """Make the bound of an end from those of its two parts."""
-        join_s = None if graceful_s is None or shutdown_s is None else graceful_s + shutdown_s + _JOIN_MARGIN_S
+    def of_stop(cls, startup_s: float | None, health_s: float | None, worker: WorkerSettings) -> Bounds:
+        """Make the bound of an end from those of its parts."""
+        graceful_s, shutdown_s = worker.graceful_timeout_s, worker.lifespan_shutdown_timeout_s
+        join_s = None
+        if graceful_s is not None and shutdown_s is not None:
+            join_s = worker.shutdown_delay_s + graceful_s + shutdown_s + _JOIN_MARGIN_S
         return cls(startup_s, health_s, join_s)
 
 

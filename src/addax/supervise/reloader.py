@@ -49,7 +49,7 @@ class Reloader(Observer):
         self._spawner = InterpreterSpawner(self._reaper, office.directory)
         worker = office.plan.settings.worker
         # Nobody judges a worker that may stand in a debugger.
-        self._bounds = Bounds.of_stop(None, None, worker.graceful_timeout_s, worker.lifespan_shutdown_timeout_s)
+        self._bounds = Bounds.of_stop(None, None, worker)
         self._child: Child | None = None
         self._generation = 0
         self._stops_count = 0

@@ -77,12 +77,9 @@ class Supervisor(Observer):
         self.is_started = False
         #: Is told what happens; who wants to know puts another one here.
         self.witness = Witness()
-        self.bounds = Bounds.of_stop(
-            supervisor.startup_timeout_s,
-            supervisor.health_timeout_s,
-            worker.graceful_timeout_s,
-            worker.lifespan_shutdown_timeout_s,
-        )
+        self.bounds = Bounds.of_stop(supervisor.startup_timeout_s, supervisor.health_timeout_s, worker)
+        self._shutdown_delay_s = worker.shutdown_delay_s
+        self._closing: asyncio.TimerHandle | None = None
         self._sockets = sockets
         self._boot_fd = boot_fd
         self._make_spawner = make_spawner
@@ -209,8 +206,7 @@ class Supervisor(Observer):
             if self._restart is not None and self._restart.preparing is not None:
                 self._restart.preparing.cancel()
             if not is_handover:
-                # The last worker to close its side is to find nobody behind it in the queue.
-                self._sockets.close()
+                self._close_sockets()
             for child in self.children():
                 logger.info("Waiting for child process [%d]", child.pid)
                 child.stop(is_handover)
@@ -221,12 +217,22 @@ class Supervisor(Observer):
     def hurry(self) -> None:
         """Stop soon; asked again, at once."""
         self.stop()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._sockets.close()
         self._urgency += 1
         for child in self.children():
             if self._urgency == 1:
                 child.hurry()
             else:
                 child.kill()
+
+    def _close_sockets(self) -> None:
+        # The last worker to close its side is to find nobody behind it in the queue.
+        if self._shutdown_delay_s:
+            self._closing = self._loop.call_later(self._shutdown_delay_s, self._sockets.close)
+        else:
+            self._sockets.close()
 
     # ---- bring together what is wanted and what is there
 
