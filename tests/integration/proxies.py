@@ -143,8 +143,8 @@ class Nginx(Proxy):
             f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         return {
-            # Of a test that root runs; it may not look into the test's folder otherwise.
-            "user www-data;": f"user {pwd.getpwuid(os.getuid()).pw_name};",
+            # Only root may change it, and another one may not look into the folder of root's test.
+            "user www-data;\n": f"user {pwd.getpwuid(0).pw_name};\n" if os.getuid() == 0 else "",
             "worker_processes auto;": "worker_processes 2;\ndaemon off;",
             "/run/nginx.pid": f"{self.folder}/nginx.pid",
             "error_log /var/log/nginx/error.log": "error_log stderr",
