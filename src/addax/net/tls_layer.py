@@ -107,6 +107,10 @@ class TlsLayer(Host):
         self._inner: Connection | None = None
         #: OpenSSL; None until the peer has said something, for a silent one is to cost nothing.
         self._object: ssl.SSLObject | None = None
+        self._incoming: Any = None
+        self._outgoing: Any = None
+        self._read: Any = None
+        self._write: Any = None
         #: Nothing is sent or decrypted any more.
         self._is_over = False
         self._has_peer_closed = False
@@ -219,6 +223,8 @@ class TlsLayer(Host):
         self._forget_handshake()
         if self._inner is not None:
             self._inner.lost(error)
+        # OpenSSL has tens of kilobytes for each connection: they are not to wait until the collector finds this circle.
+        self._object = self._read = self._write = self._incoming = self._outgoing = None
 
     # ---- Host: what the connection inside asks
 
