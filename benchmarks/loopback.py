@@ -17,7 +17,7 @@ from typing import Any
 
 from cases import ALL_CASES, CASES
 from load import Measure, load, median_of
-from peers import FASTAPI_APP, OWN, PEERS, Setup, Tls
+from peers import FASTAPI_APP, PEERS, Setup, Tls
 from progress import Clock, say
 from servers import Running, ServerError, started
 
@@ -52,24 +52,19 @@ class Group:
         return needs
 
 
-def groups(quick: bool, tls: Tls | None) -> list[Group]:
-    """What is measured.
+def groups(quick: bool) -> list[Group]:
+    """What is measured without TLS.
 
     Args:
         quick: little of everything.
-        tls: a certificate; None: no case over TLS.
     """
     raw = ("hello", "hello-close") if quick else ("hello", "hello-close", *(name for name in CASES if name != "hello"))
-    found = [
+    return [
         Group("raw", raw, Setup()),
         Group("raw, access log", ("hello",) if quick else ("hello", "browser"), Setup(access_log=True)),
         Group("FastAPI", ("json",), Setup(FASTAPI_APP)),
         Group("FastAPI, access log", ("json",), Setup(FASTAPI_APP, access_log=True)),
     ]
-    if tls is not None:
-        # Over a connection for each request, that is a handshake for each.
-        found.append(Group("TLS", ("hello", "hello-close"), Setup(tls=tls)))
-    return found
 
 
 def make_certificate(directory: Path) -> Tls | None:
@@ -84,34 +79,36 @@ def make_certificate(directory: Path) -> Tls | None:
     return tls
 
 
-def _offers_tls(name: str, tls: Tls | None) -> bool:
-    """Whether a server can be started with a certificate."""
-    try:
-        with started([name], Setup(tls=tls)):
-            return True
-    except ServerError:
-        return False
-
-
 def measure(wanted: Sequence[str], rounds: int, seconds: int, most_s: float, quick: bool) -> list[dict[str, Any]]:
-    """Measure every group.
+    """Measure every group without TLS.
 
     Returns:
         One record for each group, case and server: the medians and the rounds they are of, or ``error``.
     """
-    records: list[dict[str, Any]] = []
+    return _measure_groups(groups(quick), wanted, rounds, seconds, most_s)
+
+
+def measure_tls(wanted: Sequence[str], rounds: int, seconds: int, most_s: float) -> list[dict[str, Any]]:
+    """The same with TLS: over connections that stay, and over one for each request, that is a handshake for each."""
     with tempfile.TemporaryDirectory(prefix="addax-bench-") as directory:
         tls = make_certificate(Path(directory))
-        if tls is not None and OWN in wanted and not _offers_tls(OWN, tls):
-            say("TLS is left out: addax does not offer it")
-            tls = None
-        found = groups(quick, tls)
-        for group in found:
-            names = group.able(wanted)
-            # Where the time is not enough for all rounds, every group has to do with fewer.
-            clock = Clock(most_s * len(group.cases) / sum(len(one.cases) for one in found))
-            if names:
-                records += _measure_group(group, names, rounds, seconds, clock)
+        if tls is None:
+            say("openssl is not installed: TLS is left out")
+            return []
+        found = [Group("TLS", ("hello", "large", "hello-close"), Setup(tls=tls))]
+        return _measure_groups(found, wanted, rounds, seconds, most_s)
+
+
+def _measure_groups(
+    found: Sequence[Group], wanted: Sequence[str], rounds: int, seconds: int, most_s: float
+) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    for group in found:
+        names = group.able(wanted)
+        # Where the time is not enough for all rounds, every group has to do with fewer.
+        clock = Clock(most_s * len(group.cases) / sum(len(one.cases) for one in found))
+        if names:
+            records += _measure_group(group, names, rounds, seconds, clock)
     return records
 
 

@@ -29,8 +29,8 @@ def render(results: dict[str, Any]) -> str:
     parts = [render_machine(results["about"])]
     for title, text in (
         ("In process: instructions a request", render_instructions(results.get("instructions") or {})),
-        ("On loopback: CPU time of the server, µs a request", render_cpu(results.get("loopback", []))),
-        ("On loopback: requests a second, and latency", render_rates(results.get("loopback", []))),
+        ("On loopback: CPU time of the server, µs a request", render_cpu(_loopback(results))),
+        ("On loopback: requests a second, and latency", render_rates(_loopback(results))),
         ("WebSocket: CPU time of the server, µs a message", render_websocket(results.get("websocket", []))),
         (
             "WebSocket: messages a second, and latency",
@@ -43,6 +43,10 @@ def render(results: dict[str, Any]) -> str:
         if text:
             parts.append(f"### {title}\n\n{text}")
     return "\n\n".join(parts)
+
+
+def _loopback(results: dict[str, Any]) -> Records:
+    return [*results.get("loopback", []), *results.get("tls", [])]
 
 
 def render_machine(about: dict[str, Any]) -> str:
@@ -215,7 +219,7 @@ def render_growth(records: Records) -> str:
 def render_failures(results: dict[str, Any]) -> str:
     """Where a server did not do what was asked, and what it did."""
     lines = []
-    for section in ("loopback", "websocket", "startup", "memory", "websocket-memory", "transfer", "growth"):
+    for section in ("loopback", "tls", "websocket", "startup", "memory", "websocket-memory", "transfer", "growth"):
         for record in results.get(section, ()):
             if "error" in record:
                 lines.append(f"- {PEERS[record['server']].label}, {section}{_what(record)}: `{record['error']}`")
@@ -231,8 +235,7 @@ def _what(record: dict[str, Any]) -> str:
 
 def render_readme(results: dict[str, Any]) -> str:
     """A plot, and one table of the numbers that matter most."""
-    records: Records = results.get("loopback", [])
-    by_case = _case_rows(records)
+    by_case = _case_rows(_loopback(results))
     rows = []
     for group, case, title in (
         ("raw", "hello", "GET, 13 bytes back"),
@@ -243,6 +246,8 @@ def render_readme(results: dict[str, Any]) -> str:
         ("raw, access log", "hello", "GET, 13 bytes back, access log on"),
         ("FastAPI", "json", "FastAPI, JSON back"),
         ("FastAPI, access log", "json", "FastAPI, JSON back, access log on"),
+        ("TLS", "hello", "GET, 13 bytes back, TLS"),
+        ("TLS", "hello-close", "the same with a handshake for each"),
     ):
         of_case = by_case.get((group, case))
         if of_case:

@@ -44,6 +44,10 @@ def _loopback(servers: Sequence[str], quick: bool) -> Any:
     return loopback.measure(servers, 1 if quick else 5, 1, 60 if quick else 780, quick)
 
 
+def _tls(servers: Sequence[str], quick: bool) -> Any:
+    return loopback.measure_tls(servers, 1 if quick else 5, 1, 20 if quick else 180)
+
+
 def _websocket(servers: Sequence[str], quick: bool) -> Any:
     return ws_measure.measure(servers, 1 if quick else 5, 0.5, 30 if quick else 150, quick)
 
@@ -51,6 +55,7 @@ def _websocket(servers: Sequence[str], quick: bool) -> Any:
 SECTIONS: dict[str, Section] = {
     "instructions": _instructions,
     "loopback": _loopback,
+    "tls": _tls,
     "startup": resources.measure_startup,
     "memory": resources.measure_memory,
     "transfer": resources.measure_transfer,
@@ -102,7 +107,7 @@ def main() -> None:
 
 def measure(names: Sequence[str], servers: Sequence[str], quick: bool) -> None:
     """Measure sections and write the last run; those of it that are not measured now stay."""
-    for tool in {"wrk"} if {"loopback", "growth"} & set(names) else ():
+    for tool in {"wrk"} if {"loopback", "tls", "growth"} & set(names) else ():
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not installed")
     raise_descriptor_limit()
