@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import addax
+from tests.certificates import Authority
 
 PACKAGE = Path(__file__).parents[1] / "src" / "addax"
 
@@ -22,6 +23,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 f"in {PACKAGE}, these are not compiled from the sources as they are now: {', '.join(outdated)}. "
                 "./scripts/test compiles them, as does python scripts/compile_in_place.py; ADDAX_PURE=1 does without."
             )
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Signs certificates; each kind is made once."""
+    return Authority(tmp_path_factory.mktemp("tls") / "authority")
+
+
+@pytest.fixture(scope="session")
+def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """One that nobody trusts."""
+    return Authority(tmp_path_factory.mktemp("tls") / "other", "Other Authority")
 
 
 def outdated_modules(package: Path) -> list[str]:
