@@ -112,6 +112,7 @@ class Authority:
         self._config.write_text(_CONFIG.format(folder=folder))
         (folder / "index.txt").touch()
         self._made: dict[tuple[object, ...], Files] = {}
+        self._intermediates: dict[str, Authority] = {}
         #: The authority's own certificate; for who trusts it.
         self.file = folder / "authority.pem"
         #: What stands behind the certificates that it signs.
@@ -160,7 +161,9 @@ class Authority:
 
     def intermediate(self, name: str = "Test Intermediate") -> Authority:
         """An authority whose certificate this one has signed; files of its certificates have that too."""
-        return Authority(self._folder / name.replace(" ", "-").lower(), name, self)
+        if name not in self._intermediates:
+            self._intermediates[name] = Authority(self._folder / f"below{len(self._intermediates)}", name, self)
+        return self._intermediates[name]
 
     def client_context(self, files: Files | None = None) -> ssl.SSLContext:
         """For a client that trusts this authority, and shows a certificate of its own if it has one."""

@@ -6,14 +6,15 @@ from addax.core.wire cimport Host
 @cython.final
 cdef class TlsLayer(Host):
     cdef double _connected_at
-    cdef object _fault
     cdef bint _has_peer_closed
     cdef Host _host
     cdef object _incoming
     cdef object _inner
+    cdef bint _is_deaf
     cdef bint _is_draining
     cdef bint _is_over
     cdef bint _is_partial
+    cdef bint _is_write_paused
     cdef object _object
     cdef object _outgoing
     cdef object _peer
@@ -22,5 +23,6 @@ cdef class TlsLayer(Host):
     cdef object _rest_s
     cdef object _write
 
-    cdef bytes _read_rest(self, bytes plain)
+    cdef _read_rest(self, list pieces)
+    cdef bytes _decrypt(self, bytes data)
     cdef _flush(self)

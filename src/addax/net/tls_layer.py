@@ -27,10 +27,19 @@ _logger = logging.getLogger("addax.error")
 
 #: The most that a record holds (RFC 8446 §5.1), so what one call of OpenSSL gives at most.
 _RECORD_BYTES = 16384
+#: What OpenSSL is given at once. Its buffers stay as large as they have been once, and most connections are idle:
+#: without a bound, each that has sent a body of 1 MiB would keep 1.3 MiB of memory to its end (measured).
+_FEED_BYTES = 32768
+#: What TLS may say on its own account to a peer that takes nothing.
+_UNREAD_MAX_BYTES = 4096
 #: Of a long body, how much ciphertext may collect before it is handed on.
 _FLUSH_BYTES = 262144
 #: What the first record of TLS begins with (RFC 8446 §5.1: type handshake).
 _HANDSHAKE_TYPE = 0x16
+
+
+#: In the place of the buffers of a connection that is over.
+_NO_BYTES = ssl.MemoryBIO()
 
 
 class TlsPort:
@@ -83,14 +92,15 @@ class TlsLayer(Host):
 
     __slots__ = (
         "_connected_at",
-        "_fault",
         "_has_peer_closed",
         "_host",
         "_incoming",
         "_inner",
+        "_is_deaf",
         "_is_draining",
         "_is_over",
         "_is_partial",
+        "_is_write_paused",
         "_object",
         "_outgoing",
         "_peer",
@@ -113,10 +123,12 @@ class TlsLayer(Host):
         self._write: Any = None
         #: Nothing is sent or decrypted any more.
         self._is_over = False
+        #: What comes is thrown away: that, or the peer has said close_notify.
+        self._is_deaf = False
         self._has_peer_closed = False
-        self._fault: ssl.SSLError | None = None
         #: OpenSSL has a part of a record already, and so more may come out than goes in.
         self._is_partial = False
+        self._is_write_paused = False
         self._is_draining = False
         self._rest_s: float | None = None
 
@@ -132,38 +144,25 @@ class TlsLayer(Host):
 
     def receive_data(self, data: bytes) -> None:
         """Ciphertext from the peer; never raises."""
-        if self._inner is None or self._is_over:
+        if self._inner is None or self._is_deaf:
             self._receive_early(data)
             return
-        incoming = self._incoming
-        incoming.write(data)
-        # Room for what can be in it, and not more: most requests are far smaller than a record may be.
-        room = len(data)
-        if self._is_partial or room > _RECORD_BYTES:
-            room = _RECORD_BYTES
         plain: bytes | None
         try:
-            plain = self._read(room)
-            self._is_partial = False
+            plain = self._decrypt(data)
         except ssl.SSLWantReadError:
             plain = None
             self._is_partial = True
         except ssl.SSLError as error:
+            # What came before it in this piece was genuine, but OpenSSL would encrypt no answer to it.
             self._fail(error)
             return
-        if plain and incoming.pending:
-            plain = self._read_rest(plain)
-        if self._outgoing.pending:
-            # What TLS says on its own account, a new key for example.
-            self._flush()
+        if self._outgoing.pending and not self._speak():
+            return
         if plain:
             self._inner.receive_data(plain)
-        elif plain is not None:
-            self._has_peer_closed = True
         if self._has_peer_closed:
             self._end_of_peer()
-        elif self._fault is not None:
-            self._fail(self._fault)
 
     def receive_eof(self) -> bool:
         """The peer has closed the transport's half. Inside, that is said once, after close_notify or here."""
@@ -177,11 +176,15 @@ class TlsLayer(Host):
 
     def write_paused(self) -> None:
         """Too much waits for the peer."""
+        self._is_write_paused = True
         if self._inner is not None:
             self._inner.write_paused()
 
     def write_resumed(self) -> None:
         """The peer has taken enough."""
+        self._is_write_paused = False
+        if self._object is not None:
+            self._flush()
         if self._inner is not None:
             self._inner.write_resumed()
 
@@ -218,9 +221,7 @@ class TlsLayer(Host):
 
     def lost(self, error: Exception | None) -> None:
         """The last call, once: the transport is gone."""
-        self._is_over = True
-        self.write = write_nothing
-        self._forget_handshake()
+        self._stop()
         if self._inner is not None:
             self._inner.lost(error)
         # OpenSSL has tens of kilobytes for each connection: they are not to wait until the collector finds this circle.
@@ -254,8 +255,7 @@ class TlsLayer(Host):
 
     def abort(self) -> None:
         """Close at once; the peer sees that it was cut off."""
-        self._is_over = True
-        self.write = write_nothing
+        self._stop()
         self._host.abort()
 
     def pause_reading(self) -> None:
@@ -284,7 +284,8 @@ class TlsLayer(Host):
         self._refuse("too many handshakes are in progress")
 
     def _receive_early(self, data: bytes) -> None:
-        if self._is_over:
+        if self._is_deaf:
+            # Not even looked at: OpenSSL would keep what comes after close_notify, without a bound.
             self._host.discarded()
             return
         if self._object is None:
@@ -292,36 +293,45 @@ class TlsLayer(Host):
                 self._take_clear(data)
                 return
             self._open()
-        self._incoming.write(data)
-        assert self._object is not None
+        tls = self._object
+        assert tls is not None
         try:
-            self._object.do_handshake()
+            self._incoming.write(data)
+            tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
-        except (OSError, ValueError) as error:
-            # ssl's errors are OSErrors; a peer's name that cannot be read is a ValueError.
+        except OSError as error:
+            # As ssl's errors are.
             self._fail(error)
         else:
             self._flush()
-            self._complete(self._object)
+            self._complete(tls)
 
     def _open(self) -> None:
+        if self._is_draining:
+            # It has begun, and has its time.
+            self._host.set_deadline(self._connected_at + self._port.handshake_timeout_s)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = self._port.material.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._read = self._object.read
-        self._write = self._object.write
+        self._read: Any = self._object.read
+        self._write: Any = self._object.write
 
     def _complete(self, tls: ssl.SSLObject) -> None:
         """The handshake has succeeded: HTTP begins."""
         self._forget_handshake()
+        try:
+            facts = self._port.material.describe(tls)
+        except (OSError, ValueError) as error:
+            # The client's certificate is genuine, and has a name that cannot be read as text.
+            self._fail(error)
+            return
         peer = self._peer
-        facts = self._port.material.describe(tls)
         self._peer = Peer(peer.client, peer.server, "https", peer.can_forward, facts)
         self.write = self._encrypt
+        has_more = bool(self._incoming.pending)
         inner = self._inner = self._port.make_connection()
         inner.connected(self, self._peer)
-        has_more = bool(self._incoming.pending)
         if self._is_draining:
             # A request that is here already is not to be lost because the time for idle connections is over.
             inner.start_draining(None if has_more else self._rest_s)
@@ -334,8 +344,7 @@ class TlsLayer(Host):
         if not data[:1].isalpha():
             self._refuse("what came is neither TLS nor HTTP")
             return
-        self._is_over = True
-        self._forget_handshake()
+        self._stop()
         clear = self._port.make_clear()
         self._host.replace(clear, b"", self._peer)
         if self._is_draining:
@@ -347,28 +356,71 @@ class TlsLayer(Host):
 
     # ---- inside
 
-    def _read_rest(self, plain: bytes) -> bytes:
-        """More records than one have come: what is in all that are whole."""
-        pieces = [plain]
+    def _decrypt(self, data: bytes) -> bytes:
+        """What is in all records that are whole.
+
+        Raises:
+            ssl.SSLWantReadError: none is.
+            ssl.SSLError: one is not genuine, or is no record.
+        """
         incoming = self._incoming
+        # Room for what can be in it, and not more: most requests are far smaller than a record may be.
+        room = len(data)
+        if room > _FEED_BYTES:
+            return self._decrypt_much(data)
+        if self._is_partial or room > _RECORD_BYTES:
+            room = _RECORD_BYTES
+        incoming.write(data)
+        plain: bytes = self._read(room)
+        self._is_partial = False
+        if not plain:
+            self._has_peer_closed = True
+        elif incoming.pending:
+            pieces = [plain]
+            self._read_rest(pieces)
+            return b"".join(pieces)
+        return plain
+
+    def _decrypt_much(self, data: bytes) -> bytes:
+        """More has come than OpenSSL is given at once."""
+        pieces: list[bytes] = []
+        view = memoryview(data)
+        for start in range(0, len(data), _FEED_BYTES):
+            self._incoming.write(view[start : start + _FEED_BYTES])
+            self._read_rest(pieces)
+            if self._has_peer_closed:
+                break
+        return b"".join(pieces)
+
+    def _read_rest(self, pieces: list[bytes]) -> None:
+        """More records than one have come."""
+        incoming = self._incoming
+        self._is_partial = False
         while incoming.pending:
             try:
                 piece = self._read(_RECORD_BYTES)
             except ssl.SSLWantReadError:
                 self._is_partial = True
-                break
-            except ssl.SSLError as error:
-                # What came before it was whole and genuine, and is served.
-                self._fault = error
-                break
+                return
             if not piece:
                 self._has_peer_closed = True
-                break
+                return
             pieces.append(piece)
-        return b"".join(pieces)
+
+    def _speak(self) -> bool:
+        """Send what TLS says on its own account, a new key for example. False: that is the end."""
+        if not self._is_write_paused:
+            self._flush()
+        elif self._outgoing.pending > _UNREAD_MAX_BYTES:
+            # It would never end: who asks for new keys again and again, and takes none of them.
+            _logger.debug("%s - TLS connection closed: the client takes no answer", client_text(self._peer.client))
+            self.abort()
+            return False
+        return True
 
     def _end_of_peer(self) -> None:
         """The peer has said that it sends no more."""
+        self._is_deaf = True
         if self._is_over or self._inner is None:
             return
         if not self._inner.receive_eof():
@@ -379,20 +431,29 @@ class TlsLayer(Host):
         if not data:
             return
         try:
-            count = self._write(data)
-            if count < len(data):
-                self._encrypt_rest(memoryview(data)[count:])
+            if len(data) <= _FEED_BYTES:
+                self._write(data)
+                self._host.write(self._outgoing.read())
+            else:
+                self._encrypt_much(data)
         except ssl.SSLError as error:
             self._fail(error)
-            return
-        self._host.write(self._outgoing.read())
 
-    def _encrypt_rest(self, rest: memoryview) -> None:
-        """A record holds 16 KiB, and OpenSSL makes one at a time."""
-        while rest:
-            if self._outgoing.pending >= _FLUSH_BYTES:
-                self._host.write(self._outgoing.read())
-            rest = rest[self._write(rest) :]
+    def _encrypt_much(self, data: bytes) -> None:
+        """A long body. OpenSSL takes all that it is given (Python does not ask it to take a part)."""
+        view = memoryview(data)
+        pieces: list[bytes] = []
+        size = 0
+        for start in range(0, len(data), _FEED_BYTES):
+            self._write(view[start : start + _FEED_BYTES])
+            pieces.append(self._outgoing.read())
+            size += len(pieces[-1])
+            if size >= _FLUSH_BYTES:
+                self._host.write(b"".join(pieces))
+                pieces.clear()
+                size = 0
+        if pieces:
+            self._host.write(b"".join(pieces))
 
     def _flush(self) -> None:
         if self._outgoing.pending:
@@ -400,17 +461,23 @@ class TlsLayer(Host):
 
     def _say_goodbye(self) -> None:
         """close_notify, the last that is sent: without it the peer could not tell the end from a cut."""
-        self._is_over = True
+        if self._inner is not None and self._object is not None:
+            try:
+                self._object.unwrap()
+            except OSError:
+                # It waits for the peer's, as a rule, and we do not.
+                pass
+            self._flush()
+        self._stop()
+
+    def _stop(self) -> None:
+        """Nothing is sent or decrypted any more: OpenSSL's memory is not kept for who lingers, or refers to us."""
+        self._is_over = self._is_deaf = True
         self.write = write_nothing
         self._forget_handshake()
-        if self._inner is None or self._object is None:
-            return
-        try:
-            self._object.unwrap()
-        except ssl.SSLError:
-            # It waits for the peer's, as a rule, and we do not.
-            pass
-        self._flush()
+        if self._object is not None:
+            self._object = self._read = self._write = None
+            self._incoming = self._outgoing = _NO_BYTES
 
     def _refuse(self, reason: str) -> None:
         """Close before the handshake is complete."""
@@ -424,10 +491,9 @@ class TlsLayer(Host):
         if self._is_over:
             return
         _logger.debug("%s - TLS connection failed: %s", client_text(self._peer.client), _reason_of(error))
-        self._is_over = True
-        self.write = write_nothing
-        self._forget_handshake()
-        self._flush()
+        if self._object is not None:
+            self._flush()
+        self._stop()
         self._host.linger()
 
 
