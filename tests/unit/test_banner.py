@@ -39,3 +39,10 @@ def test_sockets_of_somebody_else_are_named_by_their_addresses(caplog: pytest.Lo
     log_running(logging.getLogger("x"), [], "https", [[("127.0.0.1", 5), ("::1", 6)], ["s"]])
     places = ("https://127.0.0.1:5", "https://[::1]:6", "unix socket s")
     assert caplog.messages == [f"Addax running on {place} (Press CTRL+C to quit)" for place in places]
+
+
+@pytest.mark.parametrize(("tls", "scheme"), [(None, "https"), (True, "https"), (False, "http")])
+def test_place_without_encryption_among_others(caplog: pytest.LogCaptureFixture, tls: bool | None, scheme: str) -> None:
+    caplog.set_level("INFO")
+    log_running(logging.getLogger("x"), [Bind(tls=tls)], "https", [[("127.0.0.1", 8000)]])
+    assert caplog.messages == [f"Addax running on {scheme}://127.0.0.1:8000 (Press CTRL+C to quit)"]

@@ -54,10 +54,10 @@ class Certificate:
     Attributes:
         file: where it was read.
         pem: the certificate without the rest of its chain, as text.
-        names: hosts that it is for, lower case, ``*.`` in front for all hosts one level below; IP addresses are left
-            out, for clients do not send these (RFC 6066 §3).
+        names: hosts that it is for, lower case, ``*.`` in front for all hosts one level below.
         begins_at: when it becomes valid, in seconds since the epoch; None: unknown.
         ends_at: when it expires.
+        addresses: IP addresses that it is for, as OpenSSL writes them; clients do not ask for these (RFC 6066 §3).
     """
 
     file: str
@@ -65,11 +65,12 @@ class Certificate:
     names: frozenset[str] = field(default_factory=frozenset)
     begins_at: float | None = None
     ends_at: float | None = None
+    addresses: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def subject(self) -> str:
         """The names in a few words, for the log."""
-        return ", ".join(sorted(self.names)) or "no host name"
+        return ", ".join([*sorted(self.names), *sorted(self.addresses)]) or "no host name"
 
     def days_left(self, now: float) -> float | None:
         """How many days it is still valid at ``now``; negative: it has expired. None: unknown."""
@@ -106,6 +107,7 @@ def read_certificate(file: str) -> Certificate:
         frozenset(_names(facts)),
         _seconds(facts.get("notBefore")),
         _seconds(facts.get("notAfter")),
+        frozenset(value for kind, value in facts.get("subjectAltName", ()) if kind == "IP Address"),
     )
 
 
@@ -120,7 +122,7 @@ def decode(file: str) -> dict[str, Any]:
 
 def _names(facts: Mapping[str, Any]) -> list[str]:
     found = [value for kind, value in facts.get("subjectAltName", ()) if kind == "DNS"]
-    if not found:
+    if "subjectAltName" not in facts:
         # Old certificates have nothing else. What is no host name matches none.
         found = [value for parts in facts.get("subject", ()) for name, value in parts if name == "commonName"]
     return [name.lower().rstrip(".") for name in found]

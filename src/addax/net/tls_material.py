@@ -27,6 +27,9 @@ _TAKEN_VERSIONS = (int(ssl.PROTOCOL_TLS_SERVER), 2, 5)
 _ONLY_TLS_1_2 = 5
 _OLD_VERSIONS = {1: "SSL 3.0", 3: "TLS 1.0", 4: "TLS 1.1"}
 
+#: OpenSSL's reasons: two of a kind that are not a pair, and a key of a kind that there is no certificate for.
+_NOT_ITS_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+
 #: Makes a context from what the options say; who calls it may change what it returns.
 MakeContext = Callable[[], ssl.SSLContext]
 ContextFactory = Callable[[MakeContext], ssl.SSLContext]
@@ -40,6 +43,8 @@ class TlsMaterial:
         certificate: of that context; None: unknown, because it was made elsewhere.
         others: contexts for hosts of their own, with the certificate that was loaded first.
         files: what was read, to be watched.
+        certificates: all that are served, for their dates.
+        has_other_keys: the context has more certificates than this one, and only OpenSSL knows which it has shown.
     """
 
     def __init__(
@@ -49,17 +54,17 @@ class TlsMaterial:
         others: Sequence[tuple[ssl.SSLContext, Certificate]] = (),
         files: Sequence[str] = (),
         certificates: Sequence[Certificate] = (),
+        has_other_keys: bool = False,
     ) -> None:
         self.context = context
         self.files = tuple(files)
-        #: All that are served, for their dates.
         self.certificates = tuple(certificates)
-        self._pems = {id(context): certificate.pem if certificate is not None else None}
+        self._pems = {id(context): None if certificate is None or has_other_keys else certificate.pem}
         self._by_name: dict[str, ssl.SSLContext] = {}
-        own = certificate.names if certificate is not None else frozenset()
+        self._own_names = certificate.names if certificate is not None else frozenset()
         for other, its_certificate in others:
             self._pems[id(other)] = its_certificate.pem
-            for name in its_certificate.names - own:
+            for name in its_certificate.names - self._own_names:
                 self._by_name.setdefault(name, other)
         #: Kept, because their identities are keys.
         self._others = [other for other, _ in others]
@@ -80,7 +85,7 @@ class TlsMaterial:
             return None
         name = name.lower().rstrip(".")
         found = self._by_name.get(name)
-        if found is None:
+        if found is None and name not in self._own_names:
             # A wildcard stands for one label (RFC 6125 §6.4.3).
             found = self._by_name.get("*." + name.partition(".")[2])
         return found
@@ -136,13 +141,17 @@ def load(settings: TlsSettings, factory: ContextFactory | None = None) -> TlsMat
         context = _call(factory, settings)
     common = read[0] if read else None
     others: list[tuple[ssl.SSLContext, Certificate]] = []
+    has_other_keys = False
     for certfile, keyfile in settings.extra_certs:
         certificate = _read_certificate("ssl_extra_certs", certfile)
         read.append(certificate)
-        if common is not None and certificate.names == common.names:
+        if common is not None and (certificate.names, certificate.addresses) == (common.names, common.addresses):
             # The same hosts with a key of another kind: OpenSSL takes the one that the client understands.
             _load_chain(context, "ssl_extra_certs", certfile, keyfile, settings.password)
+            has_other_keys = True
             continue
+        if not certificate.names:
+            raise ConfigError("ssl_extra_certs", f"{certfile!r} names no host that a client could ask for")
         other = _make_context(settings)
         _load_chain(other, "ssl_extra_certs", certfile, keyfile, settings.password)
         others.append((other, certificate))
@@ -152,7 +161,7 @@ def load(settings: TlsSettings, factory: ContextFactory | None = None) -> TlsMat
         settings.ca_certs,
         *(f for pair in settings.extra_certs for f in pair),
     ]
-    return TlsMaterial(context, common, others, list(dict.fromkeys(f for f in files if f)), read)
+    return TlsMaterial(context, common, others, list(dict.fromkeys(f for f in files if f)), read, has_other_keys)
 
 
 def _call(factory: ContextFactory, settings: TlsSettings) -> ssl.SSLContext:
@@ -243,14 +252,14 @@ def _load_chain(context: ssl.SSLContext, option: str, certfile: str, keyfile: st
     try:
         context.load_cert_chain(certfile, keyfile, ask)
     except (OSError, ValueError) as error:
-        if is_asked:
-            what = "is wrong for" if password else "is needed for"
-            raise ConfigError("ssl_keyfile_password", f"{what} the private key in {key_place!r}") from error
         reason = getattr(error, "reason", None)
-        if reason == "KEY_VALUES_MISMATCH":
+        if reason in _NOT_ITS_KEY:
             raise ConfigError(
                 key_option, f"the private key in {key_place!r} is not that of the certificate in {certfile!r}"
             ) from error
+        if is_asked:
+            what = "is wrong for" if password else "is needed for"
+            raise ConfigError("ssl_keyfile_password", f"{what} the private key in {key_place!r}") from error
         raise ConfigError(
             option, f"{certfile!r} and its key {key_place!r} cannot be used: {reason or _words(error)}"
         ) from error

@@ -1,0 +1,91 @@
+"""What clients are told that speak HTTP where it ought to be HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from addax.asgi.redirect import redirect_clear, refuse_clear
+
+
+async def inner(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "inner"})
+
+
+def answer(app: Any, scope: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the application sends."""
+    sent: list[dict[str, Any]] = []
+    received: list[bool] = []
+
+    async def receive() -> dict[str, Any]:
+        received.append(True)
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    assert len(received) == (sent[0]["type"] == "websocket.close")
+    return sent
+
+
+def http(host: bytes | None = b"h", raw_path: bytes = b"/", query: bytes = b"", **more: Any) -> dict[str, Any]:
+    headers = [(b"accept", b"*/*")] + ([] if host is None else [(b"host", host)])
+    scope = {"type": "http", "scheme": "http", "path": "/", "raw_path": raw_path, "query_string": query}
+    return {**scope, "headers": headers, **more}
+
+
+def check_400(sent: list[dict[str, Any]]) -> None:
+    start, body = sent
+    assert start["status"] == 400
+    fields = dict(start["headers"])
+    assert fields[b"connection"] == b"close"
+    assert fields[b"content-length"] == b"%d" % len(body["body"])
+    assert b"This port speaks HTTPS" in body["body"]
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "raw_path", "query", "location"),
+    [
+        (443, b"h", b"/", b"", b"https://h/"),
+        (443, b"h:80", b"/a%2Fb", b"c=d&e", b"https://h/a%2Fb?c=d&e"),
+        (8443, b"h:80", b"/", b"?", b"https://h:8443/??"),
+        (8443, b"[::1]", b"/", b"", b"https://[::1]:8443/"),
+        (443, b"[::1]:80", b"/", b"", b"https://[::1]/"),
+        (443, b"h:", b"/", b"", b"https://h/"),
+    ],
+)
+def test_location(port: int, host: bytes, raw_path: bytes, query: bytes, location: bytes) -> None:
+    start, body = answer(redirect_clear(inner, port), http(host, raw_path, query))
+    assert start["status"] == 308
+    assert dict(start["headers"])[b"location"] == location
+    assert dict(start["headers"])[b"content-length"] == b"0"
+    assert body["body"] == b""
+
+
+@pytest.mark.parametrize("host", [None, b"", b":80"])
+def test_without_a_host(host: bytes | None) -> None:
+    check_400(answer(redirect_clear(inner, 443), http(host)))
+
+
+def test_asterisk() -> None:
+    check_400(answer(redirect_clear(inner, 443), http(path="*", raw_path=b"*", method="OPTIONS")))
+
+
+@pytest.mark.parametrize(
+    "scope", [http(scheme="https"), {"type": "websocket", "scheme": "wss"}, {"type": "lifespan"}, {"type": "other"}]
+)
+def test_others_get_to_the_application(scope: dict[str, Any]) -> None:
+    assert answer(redirect_clear(inner, 443), scope) == [{"type": "inner"}]
+
+
+@pytest.mark.parametrize("app", [redirect_clear(inner, 443), refuse_clear()])
+def test_websocket_is_refused(app: Any) -> None:
+    assert answer(app, {"type": "websocket", "scheme": "ws"}) == [{"type": "websocket.close"}]
+
+
+def test_refusal() -> None:
+    check_400(answer(refuse_clear(), http()))
+    check_400(answer(refuse_clear(), http(None)))
