@@ -8,15 +8,15 @@ cdef class TlsLayer(Host):
     cdef double _connected_at
     cdef bint _has_peer_closed
     cdef Host _host
-    cdef object _incoming
-    cdef object _inner
+    cdef readonly object _incoming
+    cdef readonly object _inner
     cdef bint _is_deaf
     cdef bint _is_draining
     cdef bint _is_over
     cdef bint _is_partial
     cdef bint _is_write_paused
-    cdef object _object
-    cdef object _outgoing
+    cdef readonly object _object
+    cdef readonly object _outgoing
     cdef object _peer
     cdef object _port
     cdef object _read
@@ -25,4 +25,6 @@ cdef class TlsLayer(Host):
 
     cdef _read_rest(self, list pieces)
     cdef bytes _decrypt(self, bytes data)
+    @cython.locals(count=Py_ssize_t)
+    cdef _write_all(self, object data)
     cdef _flush(self)

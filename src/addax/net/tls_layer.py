@@ -224,8 +224,6 @@ class TlsLayer(Host):
         self._stop()
         if self._inner is not None:
             self._inner.lost(error)
-        # OpenSSL has tens of kilobytes for each connection: they are not to wait until the collector finds this circle.
-        self._object = self._read = self._write = self._incoming = self._outgoing = None
 
     # ---- Host: what the connection inside asks
 
@@ -314,8 +312,8 @@ class TlsLayer(Host):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = self._port.material.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._read: Any = self._object.read
-        self._write: Any = self._object.write
+        self._read = self._object.read
+        self._write = self._object.write
 
     def _complete(self, tls: ssl.SSLObject) -> None:
         """The handshake has succeeded: HTTP begins."""
@@ -432,7 +430,7 @@ class TlsLayer(Host):
             return
         try:
             if len(data) <= _FEED_BYTES:
-                self._write(data)
+                self._write_all(data)
                 self._host.write(self._outgoing.read())
             else:
                 self._encrypt_much(data)
@@ -440,12 +438,12 @@ class TlsLayer(Host):
             self._fail(error)
 
     def _encrypt_much(self, data: bytes) -> None:
-        """A long body. OpenSSL takes all that it is given (Python does not ask it to take a part)."""
+        """A long body."""
         view = memoryview(data)
         pieces: list[bytes] = []
         size = 0
         for start in range(0, len(data), _FEED_BYTES):
-            self._write(view[start : start + _FEED_BYTES])
+            self._write_all(view[start : start + _FEED_BYTES])
             pieces.append(self._outgoing.read())
             size += len(pieces[-1])
             if size >= _FLUSH_BYTES:
@@ -454,6 +452,12 @@ class TlsLayer(Host):
                 size = 0
         if pieces:
             self._host.write(b"".join(pieces))
+
+    def _write_all(self, data: bytes | memoryview) -> None:
+        count = self._write(data)
+        while count < len(data):
+            # OpenSSL takes all that it is given, as long as Python does not ask it to take a part.
+            count += self._write(memoryview(data)[count:])
 
     def _flush(self) -> None:
         if self._outgoing.pending:
