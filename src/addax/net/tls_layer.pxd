@@ -8,15 +8,15 @@ cdef class TlsLayer(Host):
     cdef double _connected_at
     cdef bint _has_peer_closed
     cdef Host _host
-    cdef readonly object _incoming
-    cdef readonly object _inner
+    cdef public object _incoming
+    cdef public object _inner
     cdef bint _is_deaf
     cdef bint _is_draining
     cdef bint _is_over
     cdef bint _is_partial
     cdef bint _is_write_paused
-    cdef readonly object _object
-    cdef readonly object _outgoing
+    cdef public object _object
+    cdef public object _outgoing
     cdef object _peer
     cdef object _port
     cdef object _read
