@@ -254,7 +254,7 @@ class Process:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the banner."""
-        match = re.search(r"http://\[?([^\]/]*?)\]?:(\d+) ", self.wait_for("Addax running on http://"))
+        match = re.search(r"https?://\[?([^\]/]*?)\]?:(\d+) ", self.wait_for("Addax running on http"))
         assert match is not None
         return match[1], int(match[2])
 

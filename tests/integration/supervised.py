@@ -15,6 +15,7 @@ import http.client
 import os
 import re
 import signal
+import ssl
 import threading
 import time
 import uuid
@@ -45,10 +46,16 @@ class Caller:
     Args:
         address: of the server.
         timeout_s: for an answer.
+        tls: how to speak TLS; None: not at all.
     """
 
-    def __init__(self, address: tuple[str, int], timeout_s: float = PATIENCE_S) -> None:
-        self._client = http.client.HTTPConnection(*address, timeout=timeout_s)
+    def __init__(
+        self, address: tuple[str, int], timeout_s: float = PATIENCE_S, tls: ssl.SSLContext | None = None
+    ) -> None:
+        if tls is None:
+            self._client = http.client.HTTPConnection(*address, timeout=timeout_s)
+        else:
+            self._client = http.client.HTTPSConnection(*address, timeout=timeout_s, context=tls)
         #: Who has answered, and whether the next request will be another connection's.
         self.pid = 0
         self.is_last = False
@@ -66,7 +73,11 @@ class Caller:
         Raises:
             OSError, http.client.HTTPException: there is no answer.
         """
-        self._client.request("GET", target)
+        return self.post(target, None)
+
+    def post(self, target: str, content: bytes | None) -> bytes:
+        """As ``get``, with something to take along; None: nothing, which makes it a GET."""
+        self._client.request("GET" if content is None else "POST", target, content)
         response = self._client.getresponse()
         body = response.read()
         assert response.status == 200, (response.status, body)
@@ -78,6 +89,14 @@ class Caller:
         """Ask and do not wait for the answer, which may never come."""
         self._client.request("GET", target)
 
+    @property
+    def serial(self) -> str:
+        """Of the certificate that the server has shown on this connection."""
+        assert isinstance(self._client.sock, ssl.SSLSocket)
+        facts = self._client.sock.getpeercert()
+        assert facts is not None
+        return str(facts["serialNumber"])
+
 
 class Supervised(Process):
     """A supervisor with its workers. As a context it makes sure, at the end, that nothing is left of it.
@@ -86,6 +105,7 @@ class Supervised(Process):
         folder: for the application, or an ``AppFolder``.
         args: further options.
         workers: how many; None: the option is not given.
+        tls: how its clients speak TLS; None: not at all.
         options: of ``Process``.
 
     Attributes:
@@ -93,7 +113,15 @@ class Supervised(Process):
         pid: of the supervisor; ``adopt`` changes it after an upgrade.
     """
 
-    def __init__(self, folder: Path | AppFolder, *args: str, workers: int | str | None = 2, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path | AppFolder,
+        *args: str,
+        workers: int | str | None = 2,
+        tls: ssl.SSLContext | None = None,
+        **options: Any,
+    ) -> None:
+        self._tls = tls
         self.app = folder if isinstance(folder, AppFolder) else AppFolder(folder)
         self._mark = f"{MARK}={uuid.uuid4().hex}"
         name, _, value = self._mark.partition("=")
@@ -191,7 +219,7 @@ class Supervised(Process):
 
     def caller(self, timeout_s: float = PATIENCE_S) -> Caller:
         """A connection for requests of a test."""
-        return Caller(self.address, timeout_s)
+        return Caller(self.address, timeout_s, self._tls)
 
     def answering(self, wanted: set[int], patience_s: float = PATIENCE_S) -> dict[int, str]:
         """Ask until each of these processes has answered.

@@ -8,7 +8,7 @@ from pathlib import Path
 #: What the workers serve. Each answer has the fields x-pid and x-version. The files "import" and "startup" beside it
 #: say what happens there: "fail", "hang", "slow 1.5", "block 1.5" or "exit 7".
 APP = """
-import asyncio, json, os, signal, sys, threading, time
+import asyncio, collections, json, os, signal, sys, threading, time
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -16,6 +16,8 @@ VERSION = "@VERSION@"
 HERE = Path(__file__).parent
 PID = str(os.getpid()).encode()
 held = []
+#: The paths that were asked for last.
+seen = collections.deque(maxlen=100)
 
 def say(text):
     # One write, so that lines of several processes do not mix.
@@ -98,6 +100,7 @@ async def app(scope, receive, send):
         return await live(receive, send)
     if scope["type"] == "websocket":
         return await talk(scope, receive, send)
+    seen.append(scope["path"])
     path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode()))
     seconds, status = float(query.get("s", 0)), 200
     body, more = b"", True
@@ -133,7 +136,11 @@ async def app(scope, receive, send):
             await send({"type": "http.response.body", "body": b"%b part %d\\n" % (number, part), "more_body": True})
             await asyncio.sleep(seconds or 0.01)
         return await send({"type": "http.response.body", "body": body})
-    if path == "/pid":
+    if path == "/tls":
+        answer = json.dumps([scope["scheme"], scope["extensions"].get("tls")]).encode()
+    elif path == "/seen":
+        answer = " ".join(seen).encode()
+    elif path == "/pid":
         answer = str(os.getpid()).encode()
     elif path == "/version":
         answer = VERSION.encode()
