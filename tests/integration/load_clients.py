@@ -13,8 +13,10 @@ import http.client
 import random
 import re
 import socket
+import ssl
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +51,22 @@ class Client(abc.ABC):
         dice: what is asked, and how soon after the last answer.
         pause_max_s: between an answer and the next request, in seconds.
         timeout_s: for a request.
+        tls: how to speak TLS; None: not at all.
     """
 
     kind = ""
 
     def __init__(
-        self, address: tuple[str, int], tally: Tally, dice: random.Random, pause_max_s: float, timeout_s: float
+        self,
+        address: tuple[str, int],
+        tally: Tally,
+        dice: random.Random,
+        pause_max_s: float,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
+        self.tls = tls
         self.dice = dice
         self.timeout_s = timeout_s
         self._tally = tally
@@ -91,6 +101,11 @@ class Client(abc.ABC):
         attempt.connection.used_at = time.monotonic()
         return "answered"
 
+    def url(self, target: str) -> str:
+        """Where a request goes."""
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://{self.address[0]}:{self.address[1]}{target}"
+
     @abc.abstractmethod
     async def exchange(self, attempt: Attempt) -> Answer:
         """Send it and return its answer; note in ``attempt`` how far it has come."""
@@ -103,6 +118,83 @@ class Client(abc.ABC):
         await self.drop()
 
 
+class _Wire:
+    """A socket that connects, sends and receives.
+
+    Args:
+        address: host and port of the server.
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._loop = asyncio.get_running_loop()
+        self._sock = socket.socket()
+        self._sock.setblocking(False)
+
+    async def connect(self) -> None:
+        """The first call, once."""
+        await self._loop.sock_connect(self._sock, self._address)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def local_port(self) -> int:
+        """This end's."""
+        return int(self._sock.getsockname()[1])
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it."""
+        await self._loop.sock_sendall(self._sock, data)
+
+    async def receive(self) -> bytes:
+        """Some bytes; none at the end."""
+        return await self._loop.sock_recv(self._sock, 65536)
+
+    def close(self) -> None:
+        """Close at once."""
+        self._sock.close()
+
+
+class _TlsWire(_Wire):
+    """The same within TLS, without asyncio's own layer, which keeps quiet about an end without close_notify."""
+
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+        super().__init__(address)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=address[0])
+
+    async def connect(self) -> None:
+        """See ``_Wire``."""
+        await super().connect()
+        await self._until(self._tls.do_handshake)
+        await self._flush()
+
+    async def send(self, data: bytes) -> None:
+        """See ``_Wire``."""
+        self._tls.write(data)
+        await self._flush()
+
+    async def receive(self) -> bytes:
+        """See ``_Wire``."""
+        data: bytes = await self._until(lambda: self._tls.read(65536))
+        return data
+
+    async def _until(self, call: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                data = await super().receive()
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await super().send(self._outgoing.read())
+
+
 class RawClient(Client):
     """Bytes on a socket, on one connection as long as the server keeps it."""
 
@@ -111,18 +203,17 @@ class RawClient(Client):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._sock: socket.socket | None = None
+        self._wire: _Wire | None = None
         self._connection: Connection | None = None
 
     async def exchange(self, attempt: Attempt) -> Answer:
         """See ``Client``."""
-        loop = asyncio.get_running_loop()
-        sock, connection = await self._connect()
+        wire, connection = await self._connect()
         attempt.use(connection)
-        await self._send(sock, attempt.request)
+        await self._send(wire, attempt.request)
         data = b""
         while not _is_whole(data):
-            received = await loop.sock_recv(sock, 65536)
+            received = await wire.receive()
             if not received:
                 raise ConnectionResetError(f"the server has closed after {data[-EXCERPT_BYTES:]!r}")
             data += received
@@ -136,23 +227,20 @@ class RawClient(Client):
             await self.drop()
         return Answer(responses[0].status, responses[0].body)
 
-    async def _connect(self) -> tuple[socket.socket, Connection]:
-        if self._sock is None or self._connection is None:
+    async def _connect(self) -> tuple[_Wire, Connection]:
+        if self._wire is None or self._connection is None:
             connection = Connection(time.monotonic())
-            sock = socket.socket()
-            sock.setblocking(False)
+            wire = _Wire(self.address) if self.tls is None else _TlsWire(self.address, self.tls)
             try:
-                await asyncio.get_running_loop().sock_connect(sock, self.address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connection.local_port = sock.getsockname()[1]
+                await wire.connect()
+                connection.local_port = wire.local_port
             except BaseException:
-                sock.close()
+                wire.close()
                 raise
-            self._sock, self._connection = sock, connection
-        return self._sock, self._connection
+            self._wire, self._connection = wire, connection
+        return self._wire, self._connection
 
-    async def _send(self, sock: socket.socket, request: Request) -> None:
-        loop = asyncio.get_running_loop()
+    async def _send(self, wire: _Wire, request: Request) -> None:
         head = f"{request.method} {request.target} HTTP/1.1\r\nHost: test\r\n".encode()
         if request.body:
             head += b"Content-Length: %d\r\n" % len(request.body)
@@ -160,16 +248,16 @@ class RawClient(Client):
         if request.body and self.dice.randrange(2):
             # In two parts: a server that ends in between has to wait for the other one.
             place = self.dice.randrange(1, len(whole))
-            await loop.sock_sendall(sock, whole[:place])
+            await wire.send(whole[:place])
             await asyncio.sleep(_PART_PAUSE_S)
             whole = whole[place:]
-        await loop.sock_sendall(sock, whole)
+        await wire.send(whole)
 
     async def drop(self) -> None:
         """See ``Client``."""
-        if self._sock is not None:
-            self._sock.close()
-        self._sock = self._connection = None
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = self._connection = None
 
 
 class RawSingleClient(RawClient):
@@ -227,7 +315,7 @@ class AiohttpClient(Client):
         """See ``Client``."""
         _attempt.set(attempt)
         request = attempt.request
-        url = f"http://{self.address[0]}:{self.address[1]}{request.target}"
+        url = self.url(request.target)
         async with self._session().request(request.method, url, data=request.body or None) as response:
             attempt.received_bytes = 1
             attempt.take_pid(response.headers.get("x-pid"))
@@ -240,7 +328,7 @@ class AiohttpClient(Client):
     def _session(self) -> aiohttp.ClientSession:
         if not self.sessions:
             # A connection that is idle for longer than this is not used again: the server may be about to close it.
-            connector = _Connector(limit=0, keepalive_timeout=0.5)
+            connector = _Connector(limit=0, keepalive_timeout=0.5, ssl=True if self.tls is None else self.tls)
             session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
             # By default a GET on a kept connection that ends is sent a second time, and nobody would hear of it.
             session._retry_connection = False
@@ -263,7 +351,7 @@ class HttpxClient(Client):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         limits = httpx.Limits(max_connections=1, keepalive_expiry=0.5)
-        self._client = httpx.AsyncClient(limits=limits, timeout=None, trust_env=False, verify=False)
+        self._client = httpx.AsyncClient(limits=limits, timeout=None, trust_env=False, verify=self.tls or False)
         self._connection: Connection | None = None
 
     async def exchange(self, attempt: Attempt) -> Answer:
@@ -277,7 +365,7 @@ class HttpxClient(Client):
             elif event.endswith("send_request_headers.started") and self._connection is not None:
                 attempt.use(self._connection)
 
-        url = f"http://{self.address[0]}:{self.address[1]}{request.target}"
+        url = self.url(request.target)
         extensions = {"trace": trace}
         content = request.body or None
         async with self._client.stream(request.method, url, content=content, extensions=extensions) as response:
@@ -294,6 +382,14 @@ class HttpxClient(Client):
         await self._client.aclose()
 
 
+def _make_blocking(
+    address: tuple[str, int], timeout_s: float, tls: ssl.SSLContext | None
+) -> http.client.HTTPConnection:
+    if tls is None:
+        return http.client.HTTPConnection(*address, timeout=timeout_s)
+    return http.client.HTTPSConnection(*address, timeout=timeout_s, context=tls)
+
+
 class ThreadClient(Client):
     """The standard library's blocking client, in a thread."""
 
@@ -301,7 +397,7 @@ class ThreadClient(Client):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._client = http.client.HTTPConnection(*self.address, timeout=self.timeout_s)
+        self._client = _make_blocking(self.address, self.timeout_s, self.tls)
         self._connection: Connection | None = None
 
     async def exchange(self, attempt: Attempt) -> Answer:

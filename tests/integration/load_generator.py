@@ -20,6 +20,7 @@ import contextlib
 import json
 import os
 import random
+import ssl
 import subprocess
 import sys
 import threading
@@ -104,6 +105,7 @@ class Plan:
     count_max: int
     time_max_s: float
     seed: int
+    cafile: str | None = None
 
 
 class Engine:
@@ -124,7 +126,10 @@ class Engine:
         plan = self._plan
         address = (plan.address[0], plan.address[1])
         dice = random.Random(plan.seed)
-        await run_all(make_clients(dict(plan.clients), address, self.tally, dice, plan.pause_max_s, plan.timeout_s))
+        tls = None if plan.cafile is None else ssl.create_default_context(cafile=plan.cafile)
+        await run_all(
+            make_clients(dict(plan.clients), address, self.tally, dice, plan.pause_max_s, plan.timeout_s, tls)
+        )
 
     def result(self) -> LoadResult:
         """What became of them so far."""
@@ -276,6 +281,7 @@ class LoadGenerator:
         count_max: so many requests, and no more.
         time_max_s: so many seconds, and no longer.
         seed: of what is asked in which order.
+        cafile: certificates of the authorities that are trusted, by clients that speak TLS; None: they do not.
         is_process: whether the clients are a process of their own; it takes half a second to start.
         prefix: of the command line of that process, which has to become it.
     """
@@ -290,6 +296,7 @@ class LoadGenerator:
         count_max: int = 200_000,
         time_max_s: float = 600.0,
         seed: int = 1,
+        cafile: str | None = None,
         is_process: bool = False,
         prefix: tuple[str, ...] = (),
     ) -> None:
@@ -299,7 +306,7 @@ class LoadGenerator:
         self._news = threading.Condition()
         self._result: LoadResult | None = None
         self._timeout_s = timeout_s
-        plan = Plan(address, dict(clients), pause_max_s, timeout_s, count_max, time_max_s, seed)
+        plan = Plan(address, dict(clients), pause_max_s, timeout_s, count_max, time_max_s, seed, cafile)
         self._runner: _ProcessRunner | _ThreadRunner
         if is_process:
             self._runner = _ProcessRunner(plan, self._progressed, prefix)
