@@ -15,6 +15,7 @@ cdef class TlsLayer(Host):
     cdef bint _is_over
     cdef bint _is_partial
     cdef bint _is_write_paused
+    cdef object _material
     cdef public object _object
     cdef public object _outgoing
     cdef object _peer

@@ -101,6 +101,7 @@ class TlsLayer(Host):
         "_is_over",
         "_is_partial",
         "_is_write_paused",
+        "_material",
         "_object",
         "_outgoing",
         "_peer",
@@ -311,7 +312,8 @@ class TlsLayer(Host):
             self._host.set_deadline(self._connected_at + self._port.handshake_timeout_s)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._object = self._port.material.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._material = self._port.material
+        self._object = self._material.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._read = self._object.read
         self._write = self._object.write
 
@@ -319,7 +321,8 @@ class TlsLayer(Host):
         """The handshake has succeeded: HTTP begins."""
         self._forget_handshake()
         try:
-            facts = self._port.material.describe(tls)
+            # Of the material that it began with: another one may be in use by now.
+            facts = self._material.describe(tls)
         except (OSError, ValueError) as error:
             # The client's certificate is genuine, and has a name that cannot be read as text.
             self._fail(error)

@@ -33,6 +33,8 @@ _NOT_ITS_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSI
 #: Makes a context from what the options say; who calls it may change what it returns.
 MakeContext = Callable[[], ssl.SSLContext]
 ContextFactory = Callable[[MakeContext], ssl.SSLContext]
+#: Of files, by which a change is noticed.
+FileStates = tuple[tuple[int, int, int] | None, ...]
 
 
 class TlsMaterial:
@@ -45,6 +47,7 @@ class TlsMaterial:
         files: what was read, to be watched.
         certificates: all that are served, for their dates.
         has_other_keys: the context has more certificates than this one, and only OpenSSL knows which it has shown.
+        seen: what ``look_at`` had said of the files before they were read; None: it was not asked.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class TlsMaterial:
         files: Sequence[str] = (),
         certificates: Sequence[Certificate] = (),
         has_other_keys: bool = False,
+        seen: FileStates | None = None,
     ) -> None:
         self.context = context
+        self.seen = seen
         self.files = tuple(files)
         self.certificates = tuple(certificates)
         self._pems = {id(context): None if certificate is None or has_other_keys else certificate.pem}
@@ -132,6 +137,9 @@ def load(settings: TlsSettings, factory: ContextFactory | None = None) -> TlsMat
     Raises:
         ConfigError: something cannot be used; the message names the option, the file and what is wrong.
     """
+    files = _files_of(settings)
+    # Before they are read: what is written meanwhile is a change.
+    seen = look_at(files)
     read: list[Certificate] = []
     if settings.certfile is not None:
         read.append(_read_certificate("ssl_certfile", settings.certfile))
@@ -155,13 +163,31 @@ def load(settings: TlsSettings, factory: ContextFactory | None = None) -> TlsMat
         other = _make_context(settings)
         _load_chain(other, "ssl_extra_certs", certfile, keyfile, settings.password)
         others.append((other, certificate))
+    return TlsMaterial(context, common, others, files, read, has_other_keys, seen)
+
+
+def look_at(files: Sequence[str]) -> FileStates:
+    """What changes when a file is written or replaced, of each; None: it cannot be seen."""
+    return tuple(map(_state_of, files))
+
+
+def _state_of(file: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _files_of(settings: TlsSettings) -> list[str]:
+    """What is read, each once."""
     files = [
         settings.certfile,
         settings.keyfile,
         settings.ca_certs,
-        *(f for pair in settings.extra_certs for f in pair),
+        *(file for pair in settings.extra_certs for file in pair),
     ]
-    return TlsMaterial(context, common, others, list(dict.fromkeys(f for f in files if f)), read, has_other_keys)
+    return list(dict.fromkeys(file for file in files if file))
 
 
 def _call(factory: ContextFactory, settings: TlsSettings) -> ssl.SSLContext:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 
 from addax.core.errors import ConfigError
 from addax.net.certificates import Certificate, format_date
-from addax.net.tls_material import TlsMaterial
+from addax.net.tls_material import FileStates, TlsMaterial, look_at
 
 logger = logging.getLogger("addax.error")
 
@@ -23,8 +22,6 @@ logger = logging.getLogger("addax.error")
 LOOK_S = 1.0
 #: How often who is about to expire is told of, in seconds.
 _WARN_AGAIN_S = 86400.0
-
-_Status = tuple[tuple[int, int, int] | None, ...]
 
 
 class TlsWatch:
@@ -56,8 +53,8 @@ class TlsWatch:
         self._epoch = epoch
         self._timer: asyncio.TimerHandle | None = None
         self._warned_at: float | None = None
-        #: As it was read.
-        self._used = self._look()
+        #: As they were read, perhaps minutes ago: the application has started since.
+        self._used = self._look() if material.seen is None else material.seen
         self._seen = self._used
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -87,8 +84,8 @@ class TlsWatch:
             self._read()
         self._warn()
 
-    def _look(self) -> _Status:
-        return tuple(_status(file) for file in self._material.files)
+    def _look(self) -> FileStates:
+        return look_at(self._material.files)
 
     def _read(self) -> None:
         try:
@@ -129,12 +126,3 @@ def _tell(certificate: Certificate, now: float) -> None:
 def _words(certificate: Certificate) -> tuple[str, str]:
     ends_at = certificate.ends_at
     return certificate.subject, "an unknown day" if ends_at is None else format_date(ends_at)
-
-
-def _status(file: str) -> tuple[int, int, int] | None:
-    """What changes when a file is written or replaced; None: it cannot be seen."""
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -235,7 +235,8 @@ class Server(EmbeddableServer):
                 self._listener = listen.open_listener(self._settings.listen, targets)
         await self._open_servers(self._listener)
         if sockets is None:
-            scheme = "https" if self.config.is_ssl else "http"
+            # Not what the options say: somebody may have put a context into the config.
+            scheme = "http" if self.config.tls_material is None else "https"
             banner.log_running(logger, self._settings.listen.binds, scheme, self._listener.bound)
         self.started = True
 
