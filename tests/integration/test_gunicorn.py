@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +25,7 @@ from typing import Any
 
 import pytest
 from harness import GET, PATIENCE_S, drain_socket
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.network
 
@@ -113,7 +115,7 @@ class Gunicorn:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        match = self.wait_for(r"Listening at: .*http://([\d.]+):(\d+)")
+        match = self.wait_for(r"Listening at: .*https?://([\d.]+):(\d+)")
         return match[1], int(match[2])
 
     def send_signal(self, number: int) -> None:
@@ -229,6 +231,71 @@ def test_setting_that_addax_does_not_have_ends_gunicorn_with_3_and_one_line(star
     assert gunicorn.wait() == 3
     gunicorn.wait_for_all()
     gunicorn.wait_for(r"\[ERROR\] proxy_protocol: (True|'auto') is not available in addax")
+    assert not any("Traceback" in line for line in gunicorn.lines)
+
+
+# ---- TLS
+
+
+def ask_tls(address: Any, context: ssl.SSLContext) -> tuple[bytes, str, str]:
+    """One request; returns its head, the version of TLS, and the serial number of the certificate."""
+    with (
+        socket.create_connection(address, PATIENCE_S) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as client,
+    ):
+        client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        facts = client.getpeercert()
+        assert facts is not None
+        return drain_socket(client), client.version() or "", str(facts["serialNumber"])
+
+
+def test_certificates_of_gunicorn_are_used(start: Start, authority: Authority, tmp_path: Path) -> None:
+    files = authority.server("localhost").copy_to(tmp_path)
+    served = ["--certfile", str(files.certfile), "--keyfile", str(files.keyfile)]
+    clients = ["--ca-certs", str(authority.file), "--cert-reqs", "2", "--ciphers", "ECDHE-ECDSA-AES256-GCM-SHA384"]
+    gunicorn = start(*served, *clients)
+    address = gunicorn.address
+    gunicorn.wait_until_started()
+    context = authority.client_context(authority.client())
+    head, _, first = ask_tls(address, context)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"x-scheme: https" in head
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    with pytest.raises(OSError, match=r"(?i)handshake"):
+        ask_tls(address, context)
+    with pytest.raises(OSError):  # noqa: PT011  # an alert, or a reset
+        ask_tls(address, authority.client_context())
+    authority.server("localhost", "127.0.0.1").copy_to(tmp_path)
+    gunicorn.wait_for("Took the changed certificate of localhost")
+    assert ask_tls(address, authority.client_context(authority.client()))[2] != first
+    gunicorn.send_signal(signal.SIGTERM)
+    assert gunicorn.wait() == 0
+
+
+def test_ssl_context_hook_of_gunicorn_is_called(start: Start, authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "settings.py").write_text(
+        "import ssl\n"
+        "def ssl_context(conf, default_ssl_context_factory):\n"
+        "    context = default_ssl_context_factory()\n"
+        "    context.maximum_version = ssl.TLSVersion.TLSv1_2\n"
+        "    print('the hook of', conf.proc_name, flush=True)\n"
+        "    return context\n"
+    )
+    gunicorn = start("-c", "settings.py", "--certfile", str(authority.server("localhost").combined), "--name", "shop")
+    address = gunicorn.address
+    gunicorn.wait_for("the hook of shop")
+    head, version, _ = ask_tls(address, authority.client_context())
+    assert (head[:15], version) == (b"HTTP/1.1 200 OK", "TLSv1.2")
+    gunicorn.send_signal(signal.SIGTERM)
+    assert gunicorn.wait() == 0
+
+
+def test_certificate_that_cannot_be_used_ends_gunicorn_with_3(start: Start, authority: Authority) -> None:
+    gunicorn = start("--certfile", str(authority.server("localhost").certfile))
+    assert gunicorn.wait() == 3
+    gunicorn.wait_for_all()
+    gunicorn.wait_for(r"\[ERROR\] keyfile: is needed: ")
     assert not any("Traceback" in line for line in gunicorn.lines)
 
 
