@@ -92,7 +92,12 @@ async def talk(scope, receive, send):
             say(f"websocket closed: {message.get('code')}")
             return
         text = message.get("text")
-        text = str(os.getpid()) if text == "pid" else describe(scope) if text == "scope" else text
+        if text == "pid":
+            text = str(os.getpid())
+        elif text == "scope":
+            text = describe(scope)
+        elif text == "tls":
+            text = json.dumps([scope["scheme"], scope["extensions"].get("tls")])
         await send({"type": "websocket.send", "text": text})
 
 async def app(scope, receive, send):

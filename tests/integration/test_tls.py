@@ -207,6 +207,9 @@ def test_websockets_speak_over_tls(server: Supervised, authority: Authority) -> 
             assert await client.recv() == large
             waiter = await client.ping()
             await waiter
+            await client.send("tls")
+            scheme, facts = json.loads(await client.recv())
+            assert (scheme, facts["tls_version"]) == ("wss", 0x0304)
         assert client.close_code == 1000
 
     asyncio.run(asyncio.wait_for(talk(), PATIENCE_S))

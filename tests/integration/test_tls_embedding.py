@@ -125,6 +125,28 @@ def test_certificate_that_changes_while_the_application_starts_is_noticed(
     run(main())
 
 
+def test_files_that_cannot_be_used_leave_the_old_certificate(
+    run: Run, authority: Authority, tmp_path: Path, log: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addax.net.tls_watch.LOOK_S", 0.01)
+    files = authority.server("localhost").copy_to(tmp_path)
+    first, changed = files.pem, authority.server("localhost", "127.0.0.1")
+
+    async def main() -> None:
+        async with Server(make_config(TlsApp(), **options_of(files)), handle_signals=False) as server:
+            files.certfile.write_text("-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n")
+            await asyncio.wait_for(logged(log, "cannot be used, the old ones stay in use"), PATIENCE_S)
+            assert (await ask(server, authority.client_context()))[1]["server_cert"] == first
+            files.certfile.unlink()
+            await asyncio.wait_for(logged(log, "No such file"), PATIENCE_S)
+            assert (await ask(server, authority.client_context()))[1]["server_cert"] == first
+            changed.copy_to(tmp_path)
+            await asyncio.wait_for(logged(log, "Took the changed certificate of localhost"), PATIENCE_S)
+            assert (await ask(server, authority.client_context()))[1]["server_cert"] == changed.pem
+
+    run(main())
+
+
 def test_certificate_that_changes_in_a_handshake_is_told_right(run: Run, authority: Authority, tmp_path: Path) -> None:
     files = authority.server("localhost").copy_to(tmp_path)
     first, changed = files.pem, authority.server("localhost", "127.0.0.1")
