@@ -194,7 +194,7 @@ def test_documented_command_line_serves_logs_and_stops(start: Start, worker: str
     gunicorn.wait_for_all()
     gunicorn.wait_for(r"\[INFO\] Application shutdown complete\.", 2)
     gunicorn.wait_for("Worker exiting", 2)
-    assert not any("was sent" in line or "ERROR" in line or "exited with" in line for line in gunicorn.lines)
+    assert not [line for line in gunicorn.lines if "was sent" in line or "ERROR" in line or "exited with" in line]
 
 
 def test_unix_socket_beside_a_port_with_preload_and_a_quick_stop(start: Start, tmp_path: Path) -> None:
