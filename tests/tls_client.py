@@ -64,6 +64,7 @@ class TlsClient:
         peer: who the client is.
         first: what understands the first bytes; None: a ``TlsLayer``.
         session: of an earlier connection, to be resumed.
+        host: what takes the ciphertext; None: a new ``FakeHost``.
 
     Attributes:
         fake: ciphertext.
@@ -83,8 +84,12 @@ class TlsClient:
         peer: Peer = testing.PEER,
         first: Connection | None = None,
         session: ssl.SSLSession | None = None,
+        host: testing.FakeHost | None = None,
     ) -> None:
         self.fake = testing.FakeClient(port.service, peer=peer)
+        if host is not None:
+            host.on_event, host.on_resume = self.fake.host.on_event, self.fake.host.on_resume
+            self.fake.host = host
         self.fake.host.deadline = None
         self.layer = TlsLayer(port) if first is None else first
         self.fake.host.attach(self.layer, peer)
@@ -123,6 +128,9 @@ class TlsClient:
         Args:
             step: send in pieces of so many bytes.
             before: comes in the same piece as the first flight.
+
+        Raises:
+            OSError: it has failed.
         """
         await self.fake.send(before + self.hello(), step)
         while True:
@@ -130,7 +138,10 @@ class TlsClient:
             try:
                 self.tls.do_handshake()
             except ssl.SSLWantReadError:
-                await self.fake.send(self._outgoing.read(), step)
+                flight = self._outgoing.read()
+                if not flight:
+                    raise ConnectionResetError("the server has nothing more to say") from None
+                await self.fake.send(flight, step)
             else:
                 break
         await self.fake.send(self._outgoing.read(), step)
