@@ -72,7 +72,6 @@ class TlsClient:
         plain: what the server has said, decrypted.
         is_closed: the server has said ``close_notify``.
         fault: what OpenSSL thinks of what the server has said, an alert for example.
-        records: kinds of the server's records.
     """
 
     def __init__(
@@ -96,7 +95,6 @@ class TlsClient:
         self.plain = bytearray()
         self.is_closed = False
         self.fault: ssl.SSLError | None = None
-        self.records: list[int] = []
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._taken_count = 0
         if context is not None:
@@ -107,6 +105,11 @@ class TlsClient:
     @property
     def is_open(self) -> bool:
         return self.fake.is_open
+
+    @property
+    def records(self) -> list[int]:
+        """Kinds of the server's records."""
+        return [record[0] for record in split_records(bytes(self.fake.host.written))]
 
     def hello(self) -> bytes:
         """The first flight."""
@@ -193,7 +196,6 @@ class TlsClient:
     def _take(self) -> None:
         new = bytes(self.fake.host.written[self._taken_count :])
         self._taken_count += len(new)
-        self.records += [record[0] for record in split_records(new)]
         self._incoming.write(new)
 
 
