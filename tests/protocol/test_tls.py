@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,37 @@ def settings_of(files: Files, **more: Any) -> TlsSettings:
 def lines(caplog: pytest.LogCaptureFixture) -> Any:
     caplog.set_level(logging.DEBUG, "addax.error")
     return lambda: [record.getMessage() for record in caplog.records if record.name == "addax.error"]
+
+
+@pytest.fixture
+def buffers(monkeypatch: pytest.MonkeyPatch) -> list[ssl.MemoryBIO]:
+    """All that are made: a client's two come first, and the layer's, what comes in and what goes out, last."""
+    made: list[ssl.MemoryBIO] = []
+    real = ssl.MemoryBIO
+
+    def make() -> ssl.MemoryBIO:
+        made.append(real())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "MemoryBIO", make)
+    return made
+
+
+class Listening:
+    """Stands before what is inside, and notes what it is told.
+
+    Args:
+        port: gets it.
+    """
+
+    def __init__(self, port: TlsPort) -> None:
+        self.told: list[str] = []
+        self._inner: Any = port.make_connection()
+        port.make_connection = lambda: self
+
+    def __getattr__(self, name: str) -> Any:
+        self.told.append(name)
+        return getattr(self._inner, name)
 
 
 def statuses(client: TlsClient) -> list[int]:
@@ -324,33 +356,23 @@ def test_answer_on_its_way_is_sent_after_the_clients_end(
 
 
 def test_end_is_told_once_and_what_follows_it_is_not_kept(
-    context: ssl.SSLContext, material: TlsMaterial, monkeypatch: pytest.MonkeyPatch
+    context: ssl.SSLContext, material: TlsMaterial, buffers: list[ssl.MemoryBIO]
 ) -> None:
     app = Held()
 
     async def scenario() -> None:
-        client = await TlsClient(make_port(app, material), context).handshake()
+        port = make_port(app, material)
+        inner = Listening(port)
+        client = await TlsClient(port, context).handshake()
         await client.send(GET)
-        inner: Any = client.layer._inner  # type: ignore[attr-defined]
-        told = []
-
-        class Counting:
-            def receive_eof(self) -> bool:
-                told.append(True)
-                return bool(inner.receive_eof())
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(inner, name)
-
-        client.layer._inner = Counting()  # type: ignore[attr-defined]
         await client.fake.send(client.farewell())
         for _ in range(3):
             await client.fake.send(b"x" * 1000)
         assert client.fake.host.discarded_count == 3
-        assert client.layer._incoming.pending == 0  # type: ignore[attr-defined]
+        assert buffers[-2].pending == 0
         await client.fake.send_eof()
         assert client.is_open
-        assert told == [True]
+        assert inner.told.count("receive_eof") == 1
         await app.answer()
         assert statuses(client) == [200]
 
@@ -637,7 +659,7 @@ def test_reading_pauses_while_the_application_does_not_take_the_body(
 
 
 def test_client_that_makes_tls_speak_and_takes_nothing_is_cut_off(
-    either: ssl.SSLContext, material: TlsMaterial, lines: Any
+    either: ssl.SSLContext, material: TlsMaterial, buffers: list[ssl.MemoryBIO], lines: Any
 ) -> None:
     async def scenario() -> None:
         client = await TlsClient(make_port(hello, material), either).handshake()
@@ -645,18 +667,100 @@ def test_client_that_makes_tls_speak_and_takes_nothing_is_cut_off(
         layer.write_paused()
         before = len(client.fake.host.written)
         # As an answer to KeyUpdate, which Python cannot ask for.
-        layer._outgoing.write(b"x" * 100)
+        buffers[-1].write(b"x" * 100)
         layer.receive_data(client.encrypt(GET[:5]))
         assert len(client.fake.host.written) == before
         layer.write_resumed()
         assert len(client.fake.host.written) == before + 100
         layer.write_paused()
-        layer._outgoing.write(b"x" * 5000)
+        buffers[-1].write(b"x" * 5000)
         layer.receive_data(client.encrypt(GET[5:]))
         assert client.fake.host.ending == "abort"
 
     testing.run(scenario())
     assert lines()[-1] == "127.0.0.1:50000 - TLS connection closed: the client takes no answer"
+
+
+def test_host_that_is_full_again_at_once(
+    either: ssl.SSLContext, material: TlsMaterial, buffers: list[ssl.MemoryBIO]
+) -> None:
+    async def scenario() -> None:
+        port = make_port(hello, material)
+        inner = Listening(port)
+        client = await TlsClient(port, either).handshake()
+        client.fake.host.is_client_taking, client.fake.host.write_buffer_bytes = False, 50
+        client.layer.write_paused()
+        buffers[-1].write(b"x" * 100)
+        client.layer.write_resumed()
+        assert inner.told[-3:] == ["write_paused", "write_resumed", "write_paused"]
+
+    testing.run(scenario())
+
+
+def test_files_are_read_for_the_kernel_cannot_encrypt(
+    context: ssl.SSLContext, material: TlsMaterial, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content" * 20000)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert "http.response.pathsend" in scope["extensions"]
+        await send(START)
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async def scenario() -> None:
+        client = TlsClient(make_port(app, material), context, host=testing.FakeHost(sends_files=True))
+        await client.handshake()
+        await client.send(GET)
+        while not (client.responses() and client.responses()[0].is_complete):
+            await client.fake.wait_for_event()
+        assert client.responses()[0].body == path.read_bytes()
+        assert not client.fake.host.sent_files
+
+    testing.run(scenario())
+
+
+def test_openssl_that_does_not_encrypt(either: ssl.SSLContext, material: TlsMaterial, lines: Any) -> None:
+    class Failing(ssl.SSLObject):
+        def write(self, data: Any) -> int:
+            raise ssl.SSLError(1, "no")
+
+    material.context.sslobject_class = Failing
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(body(b"x" * 100_000))
+
+    async def scenario() -> None:
+        for app in (hello, large):
+            client = await TlsClient(make_port(app, material), either).handshake()
+            await client.send(GET)
+            assert client.fake.host.ending == "linger"
+            assert not client.plain
+
+    testing.run(scenario())
+    assert lines() == ["127.0.0.1:50000 - TLS connection failed: no"] * 2
+
+
+def test_what_is_asked_of_a_layer_that_is_over_changes_nothing(either: ssl.SSLContext, material: TlsMaterial) -> None:
+    async def scenario() -> None:
+        client = await TlsClient(make_port(hello, material), either).handshake()
+        layer: Any = client.layer
+        before = len(client.fake.host.written)
+        layer.write(b"")
+        assert len(client.fake.host.written) == before
+        layer.close()
+        written = len(client.fake.host.written)
+        for change in (layer.close, layer.linger, layer.give_way, layer.pause_reading, layer.resume_reading):
+            change()
+        layer.write(b"more")
+        assert layer.write_buffer_size() == 0
+        assert len(client.fake.host.written) == written
+        assert client.fake.host.ending == "close"
+        client.pull()
+        assert client.is_closed
+
+    testing.run(scenario())
 
 
 # ---- bounds
@@ -719,10 +823,12 @@ def test_oldest_handshake_gives_way(either: ssl.SSLContext, material: TlsMateria
     assert lines() == ["127.0.0.1:50000 - TLS connection closed: too many handshakes are in progress"] * 2
 
 
-def test_silent_connection_costs_no_openssl(material: TlsMaterial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_connection_costs_no_openssl(material: TlsMaterial, buffers: list[ssl.MemoryBIO]) -> None:
     async def scenario() -> None:
         client = TlsClient(make_port(hello, material))
-        assert client.layer._object is None  # type: ignore[attr-defined]
+        assert len(buffers) == 2, "the client's"
+        await client.fake.send(b"\x16")
+        assert len(buffers) == 4
 
     testing.run(scenario())
 
@@ -764,33 +870,26 @@ def test_openssls_memory_is_not_left_to_the_garbage_collector(
 
 
 def test_buffers_do_not_stay_as_large_as_the_largest_body(
-    context: ssl.SSLContext, material: TlsMaterial, monkeypatch: pytest.MonkeyPatch
+    context: ssl.SSLContext, material: TlsMaterial, buffers: list[ssl.MemoryBIO]
 ) -> None:
     seen: list[int] = []
 
-    class Watched:
-        """A buffer that says how much is in it at once."""
+    class Watched(ssl.SSLObject):
+        """Notes how much is in the buffers at once."""
 
-        def __init__(self, real: ssl.MemoryBIO) -> None:
-            self._real = real
+        def read(self, len: int = 1024, buffer: Any = None) -> Any:
+            seen.append(buffers[-2].pending)
+            return super().read(len)
 
-        @property
-        def pending(self) -> int:
-            return self._real.pending
+        def write(self, data: Any) -> int:
+            count = super().write(data)
+            seen.append(buffers[-1].pending)
+            return count
 
-        def write(self, data: bytes) -> int:
-            written = self._real.write(data)
-            seen.append(self._real.pending)
-            return written
-
-        def read(self) -> bytes:
-            seen.append(self._real.pending)
-            return self._real.read()
+    material.context.sslobject_class = Watched
 
     async def scenario() -> None:
         client = await TlsClient(make_port(echo, material), context).handshake()
-        layer: Any = client.layer
-        layer._incoming, layer._outgoing = Watched(layer._incoming), Watched(layer._outgoing)
         size = 1_000_000
         await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size, 262144)
         assert len(client.responses()[0].body) == size

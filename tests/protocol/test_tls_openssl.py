@@ -11,6 +11,7 @@ import pytest
 
 from addax import testing
 from addax.core.settings import TlsSettings
+from addax.net.tls_layer import TlsPort
 from addax.net.tls_material import load
 from tests.certificates import Authority
 from tests.tls_client import ALERT, APPLICATION_DATA, TlsClient, make_port, split_records
@@ -77,16 +78,17 @@ def settings(authority: Authority) -> TlsSettings:
     return TlsSettings(str(files.certfile), str(files.keyfile))
 
 
-async def shake_hands(tool: Tool, client: TlsClient) -> None:
-    while client.layer._inner is None:  # type: ignore[attr-defined]
+async def shake_hands(tool: Tool, port: TlsPort, client: TlsClient) -> None:
+    while port._handshakes:
         assert await tool.carry(client)
 
 
 def test_renegotiation_is_refused(settings: TlsSettings) -> None:
     async def scenario() -> None:
-        client = TlsClient(make_port(hello, load(settings)))
+        port = make_port(hello, load(settings))
+        client = TlsClient(port)
         with connected("-tls1_2") as tool:
-            await shake_hands(tool, client)
+            await shake_hands(tool, port, client)
             before = len(client.fake.host.written)
             tool.say(b"R\n")
             assert await tool.carry(client)
@@ -98,9 +100,10 @@ def test_renegotiation_is_refused(settings: TlsSettings) -> None:
 
 def test_new_keys_are_answered_and_requests_go_on(settings: TlsSettings) -> None:
     async def scenario() -> None:
-        client = TlsClient(make_port(hello, load(settings)))
+        port = make_port(hello, load(settings))
+        client = TlsClient(port)
         with connected("-tls1_3") as tool:
-            await shake_hands(tool, client)
+            await shake_hands(tool, port, client)
             tool.say(b"K\n")
             assert await tool.carry(client) == [APPLICATION_DATA]
             before = len(client.fake.host.written)
@@ -108,16 +111,16 @@ def test_new_keys_are_answered_and_requests_go_on(settings: TlsSettings) -> None
             while len(client.fake.host.written) < before + 100:
                 assert await tool.carry(client)
             assert client.is_open
-            assert client.layer._object.version() == "TLSv1.3"  # type: ignore[attr-defined]
 
     testing.run(scenario())
 
 
 def test_who_asks_for_new_keys_and_takes_nothing_is_cut_off(settings: TlsSettings) -> None:
     async def scenario() -> None:
-        client = TlsClient(make_port(hello, load(settings)))
+        port = make_port(hello, load(settings))
+        client = TlsClient(port)
         with connected("-tls1_3") as tool:
-            await shake_hands(tool, client)
+            await shake_hands(tool, port, client)
             client.layer.write_paused()
             before = len(client.fake.host.written)
             count = 0

@@ -184,10 +184,11 @@ class TlsLayer(Host):
     def write_resumed(self) -> None:
         """The peer has taken enough."""
         self._is_write_paused = False
-        if self._object is not None:
-            self._flush()
         if self._inner is not None:
             self._inner.write_resumed()
+        if self._object is not None:
+            # Last, as the host may say at once that this is too much again.
+            self._speak()
 
     def deadline_reached(self) -> None:
         """The handshake was to be complete by now; later it is a matter of the connection inside."""
