@@ -45,6 +45,12 @@ def test_dates(authority: Authority) -> None:
     assert certificate.days_left(certificate.ends_at + 2 * DAY_S) == -2.0
 
 
+@pytest.mark.parametrize(("key", "kind"), [("ec", "EC"), ("rsa", "RSA")])
+def test_kind_of_a_key(authority: Authority, key: str, kind: str) -> None:
+    # Its authority's key, which is of another kind, has signed it.
+    assert read_certificate(str(authority.server("a.example", key=key).certfile)).key_kind == kind
+
+
 def test_first_certificate_of_a_chain_is_the_servers(authority: Authority) -> None:
     files = authority.intermediate().server("a.example")
     assert files.certfile.read_text().count("BEGIN CERTIFICATE") == 2

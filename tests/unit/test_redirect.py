@@ -33,7 +33,14 @@ def answer(app: Any, scope: dict[str, Any]) -> list[dict[str, Any]]:
 
 def http(host: bytes | None = b"h", raw_path: bytes = b"/", query: bytes = b"", **more: Any) -> dict[str, Any]:
     headers = [(b"accept", b"*/*")] + ([] if host is None else [(b"host", host)])
-    scope = {"type": "http", "scheme": "http", "path": "/", "raw_path": raw_path, "query_string": query}
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": "",
+    }
     return {**scope, "headers": headers, **more}
 
 
@@ -63,6 +70,20 @@ def test_location(port: int, host: bytes, raw_path: bytes, query: bytes, locatio
     assert dict(start["headers"])[b"location"] == location
     assert dict(start["headers"])[b"content-length"] == b"0"
     assert body["body"] == b""
+
+
+@pytest.mark.parametrize(
+    ("root_path", "raw_path", "location"),
+    [
+        ("/api", b"/api/x", b"https://h/x"),
+        ("/\xfc", b"/\xc3\xbc/x", b"https://h/x"),
+        ("/api", b"/x", b"https://h/x"),
+        ("", b"/api/x", b"https://h/api/x"),
+    ],
+)
+def test_root_path_was_not_written_by_the_client(root_path: str, raw_path: bytes, location: bytes) -> None:
+    start, _ = answer(redirect_clear(inner, 443), http(raw_path=raw_path, root_path=root_path))
+    assert dict(start["headers"])[b"location"] == location
 
 
 @pytest.mark.parametrize("host", [None, b"", b":80"])

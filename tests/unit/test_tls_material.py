@@ -131,6 +131,27 @@ def test_key_of_another_kind_is_no_other_host(authority: Authority, files: Files
     load(settings_of(addresses[0], extra_certs=((str(addresses[1].combined), None),)))
 
 
+def test_second_key_of_the_same_kind_for_the_same_hosts(authority: Authority, files: Files) -> None:
+    rsa = authority.server("a.example", key="rsa")
+    again = str(authority.server("a.example", subject="/CN=again").combined)
+    reason = "is for the same hosts as {!r}, and its key is of the same kind"
+    settings = settings_of(files, extra_certs=((str(rsa.combined), None), (again, None)))
+    assert refusal(settings) == ("ssl_extra_certs", f"{again!r} {reason.format(str(files.certfile))}")
+    other = str(authority.server("a.example", key="rsa", subject="/CN=again").combined)
+    settings = settings_of(files, extra_certs=((str(rsa.combined), None), (other, None)))
+    assert refusal(settings) == ("ssl_extra_certs", f"{other!r} {reason.format(str(rsa.combined))}")
+
+
+def test_certificate_that_a_factory_leaves_out_is_shown_to_nobody(authority: Authority, files: Files) -> None:
+    own = authority.server("own.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.certfile, own.keyfile)
+    more = str(authority.server("a.example", subject="/CN=more").combined)
+    material = load(settings_of(files, extra_certs=((more, None),)), lambda make_default: context)
+    assert material.context is context
+    assert material.find("a.example") is not None, "the context has no certificate for it"
+
+
 def test_context_of_an_embedder(authority: Authority) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     material = TlsMaterial(context)

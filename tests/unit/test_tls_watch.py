@@ -243,6 +243,14 @@ def test_changed_certificate_is_looked_at_at_once(tmp_path: Path, lines: Any) ->
     assert [level for level, _ in lines()] == ["INFO", "WARNING"]
 
 
+def test_certificate_of_tomorrow(tmp_path: Path, lines: Any) -> None:
+    tomorrow = Certificate("/run/a.pem", "", frozenset(["a.example"]), NOW + DAY_S, NOW + 90 * DAY_S)
+    watched = Watched(tmp_path, certificates=[tomorrow])
+    watched.watch.start(watched.loop)
+    watched.watch.stop()
+    assert lines() == [("WARNING", "The certificate of a.example (/run/a.pem) is not valid before 2027-01-16.")]
+
+
 def test_unknown_end(tmp_path: Path, lines: Any) -> None:
     unknown = Certificate("f", "", frozenset(["a.example"]))
     watched = Watched(tmp_path, certificates=[unknown])

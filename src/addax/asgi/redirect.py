@@ -42,7 +42,7 @@ def redirect_clear(app: ASGIApp, port: int) -> ASGIApp:
                 await _answer(send, 400, _REASON, [])
                 return
             query = b"?" + scope["query_string"] if scope["query_string"] else b""
-            location = b"https://" + host + suffix + scope["raw_path"] + query
+            location = b"https://" + host + suffix + _path(scope) + query
             await _answer(send, 308, b"", [(b"location", location)])
         elif scope["type"] == "websocket" and scope["scheme"] == "ws":
             # Browsers follow no redirect here.
@@ -62,6 +62,13 @@ def _host(scope: Scope) -> bytes | None:
             host = head if colon and not tail.endswith(b"]") else value
             return host or None
     return None
+
+
+def _path(scope: Scope) -> bytes:
+    """What the client has asked for: without ``--root-path``, which it has not written."""
+    path: bytes = scope["raw_path"]
+    root_path = scope["root_path"].encode("utf-8", "surrogateescape")
+    return path[len(root_path) :] if root_path and path.startswith(root_path) else path
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:

@@ -44,6 +44,13 @@ _ATTRIBUTES = {
     "jurisdictionStateOrProvinceName": "1.3.6.1.4.1.311.60.2.1.2",
     "jurisdictionCountryName": "1.3.6.1.4.1.311.60.2.1.3",
 }
+#: Identifiers of keys as they stand in a certificate (RFC 3279 §2.3, RFC 8410 §3), in DER.
+_KEY_KINDS = {
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01": "RSA",
+    b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01": "EC",
+    b"\x06\x03\x2b\x65\x70": "Ed25519",
+    b"\x06\x03\x2b\x65\x71": "Ed448",
+}
 _ESCAPED = frozenset('",+;<>\\')
 
 
@@ -66,6 +73,12 @@ class Certificate:
     begins_at: float | None = None
     ends_at: float | None = None
     addresses: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def key_kind(self) -> str:
+        """Of what kind its key is; empty if of none that is known here."""
+        der = ssl.PEM_cert_to_DER_cert(self.pem)
+        return next((kind for identifier, kind in _KEY_KINDS.items() if identifier in der), "")
 
     @property
     def subject(self) -> str:

@@ -144,10 +144,10 @@ def load(settings: TlsSettings, factory: ContextFactory | None = None) -> TlsMat
     if settings.certfile is not None:
         read.append(_read_certificate("ssl_certfile", settings.certfile))
     if factory is None:
-        context = _make_default(settings)
+        context, is_default = _make_default(settings), True
     else:
-        context = _call(factory, settings)
-    common = read[0] if read else None
+        context, is_default = _call(factory, settings)
+    common = read[0] if read and is_default else None
     others: list[tuple[ssl.SSLContext, Certificate]] = []
     has_other_keys = False
     for certfile, keyfile in settings.extra_certs:
@@ -156,6 +156,7 @@ def load(settings: TlsSettings, factory: ContextFactory | None = None) -> TlsMat
         if common is not None and (certificate.names, certificate.addresses) == (common.names, common.addresses):
             # The same hosts with a key of another kind: OpenSSL takes the one that the client understands.
             _load_chain(context, "ssl_extra_certs", certfile, keyfile, settings.password)
+            _check_kind(certificate, read[:-1])
             has_other_keys = True
             continue
         if not certificate.names:
@@ -190,16 +191,34 @@ def _files_of(settings: TlsSettings) -> list[str]:
     return list(dict.fromkeys(file for file in files if file))
 
 
-def _call(factory: ContextFactory, settings: TlsSettings) -> ssl.SSLContext:
+def _check_kind(certificate: Certificate, others: Sequence[Certificate]) -> None:
+    """OpenSSL keeps one certificate for each kind of key, and would forget the other without a word."""
+    for other in others:
+        is_for_same = (certificate.names, certificate.addresses) == (other.names, other.addresses)
+        if is_for_same and certificate.key_kind == other.key_kind:
+            raise ConfigError(
+                "ssl_extra_certs",
+                f"{certificate.file!r} is for the same hosts as {other.file!r}, and its key is of the same kind",
+            )
+
+
+def _call(factory: ContextFactory, settings: TlsSettings) -> tuple[ssl.SSLContext, bool]:
+    """Call it; returns its context, and whether that is the one with the certificate of the options."""
+    made: list[ssl.SSLContext] = []
+
+    def make_default() -> ssl.SSLContext:
+        made.append(_make_default(settings))
+        return made[-1]
+
     try:
-        context = factory(lambda: _make_default(settings))
+        context = factory(make_default)
     except ConfigError:
         raise
     except Exception as error:
         raise ConfigError("ssl_context_factory", f"it raised {error!r}") from error
     if not isinstance(context, ssl.SSLContext):
         raise ConfigError("ssl_context_factory", f"it returned {context!r}, which is not an ssl.SSLContext")
-    return context
+    return context, any(context is one for one in made)
 
 
 def _make_default(settings: TlsSettings) -> ssl.SSLContext:

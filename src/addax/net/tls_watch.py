@@ -119,7 +119,12 @@ class TlsWatch:
 
 def _tell(certificate: Certificate, now: float) -> None:
     left = certificate.days_left(now)
-    if left is not None and left >= 0:
+    if certificate.begins_at is not None and now < certificate.begins_at:
+        subject, file = certificate.subject, certificate.file
+        logger.warning(
+            "The certificate of %s (%s) is not valid before %s.", subject, file, format_date(certificate.begins_at)
+        )
+    elif left is not None and left >= 0:
         logger.info("The certificate of %s is valid until %s, for %d days.", *_words(certificate), left)
 
 
