@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import itertools
 import logging
 import os
 import random
@@ -28,7 +27,7 @@ from addax.loops import running
 from addax.net import listen
 from addax.net.listen import Listener
 from addax.net.tcp_socket import Target
-from addax.server import accepting, banner, build, signals
+from addax.server import accepting, banner, build, entrances, signals
 from addax.server.announcing import Announcer
 from addax.server.balancing import Balance
 from addax.server.drain import Drain
@@ -47,7 +46,6 @@ logger = logging.getLogger("addax.error")
 #: How often ``on_tick`` is called, in seconds, where somebody wants it to be.
 TICK_S = 0.1
 _TICK_WRAP_COUNT = 864000
-_HTTPS_PORT = 443
 
 
 class Server(EmbeddableServer):
@@ -229,7 +227,7 @@ class Server(EmbeddableServer):
         if self.should_exit:
             return
         if sockets is not None:
-            self._listener = Listener(self._group(sockets))
+            self._listener = Listener(entrances.group(sockets, self.socket_counts, self._settings.listen.binds))
         elif self._listener is None:
             with _logged():
                 self._listener = listen.open_listener(self._settings.listen, targets)
@@ -239,13 +237,6 @@ class Server(EmbeddableServer):
             scheme = "http" if self.config.tls_material is None else "https"
             banner.log_running(logger, self._settings.listen.binds, scheme, self._listener.bound)
         self.started = True
-
-    def _group(self, sockets: Sequence[socket.socket]) -> list[Sequence[socket.socket]]:
-        """Sockets that were given, by bind, where it is known which is whose."""
-        if sum(self.socket_counts) != len(sockets) or len(self.socket_counts) != len(self._settings.listen.binds):
-            return [sockets]
-        ends = list(itertools.accumulate(self.socket_counts))
-        return [sockets[end - count : end] for count, end in zip(self.socket_counts, ends, strict=True)]
 
     def _warn_of_backlog(self) -> None:
         warning = listen.explain_backlog(self._settings.listen.backlog)
@@ -288,43 +279,22 @@ class Server(EmbeddableServer):
     async def _open_servers(self, listener: Listener) -> None:
         assert self.lifespan is not None
         self.addresses = listener.addresses
-        self._assembly = build.Assembly(
+        binds = self._settings.listen.binds
+        assembly = self._assembly = build.Assembly(
             self._settings,
             self.config.loaded_app,
             self.server_state,
             self.lifespan.state,
             asyncio.get_running_loop(),
             self.config.tls_material,
-            self._find_https_port(listener),
+            entrances.find_https_port(listener, binds),
         )
-        self._watch_tls(self._assembly)
+        self._watch_tls(assembly)
         open_server = accepting.open_server if self.make_balance is None else self.make_balance().open_server
         self.servers = []
-        self._entrances = list(self._find_entrances(listener, self._assembly))
+        self._entrances = list(entrances.pair(listener, binds, assembly.make_protocol, assembly.make_clear_protocol))
         for sock, make_protocol in self._entrances:
             self.servers.append(await open_server(make_protocol, sock, self._settings.listen.backlog))
-
-    def _find_entrances(
-        self, listener: Listener, assembly: build.Assembly
-    ) -> Iterator[tuple[socket.socket, accepting.MakeProtocol]]:
-        for sockets, is_clear in zip(listener.groups, self._are_clear(listener), strict=True):
-            for sock in sockets:
-                yield sock, assembly.make_clear_protocol if is_clear else assembly.make_protocol
-
-    def _are_clear(self, listener: Listener) -> list[bool]:
-        """For each group of sockets, whether it is not to be encrypted."""
-        binds = self._settings.listen.binds
-        if len(listener.groups) != len(binds):
-            return [False] * len(listener.groups)
-        return [bind.tls is False for bind in binds]
-
-    def _find_https_port(self, listener: Listener) -> int:
-        """The first port that is encrypted; for who comes to another one."""
-        for addresses, is_clear in zip(listener.bound, self._are_clear(listener), strict=True):
-            for address in () if is_clear else addresses:
-                if not isinstance(address, str):
-                    return address[1]
-        return _HTTPS_PORT
 
     def _watch_tls(self, assembly: build.Assembly) -> None:
         port, material = assembly.tls_port, self.config.tls_material
