@@ -21,6 +21,7 @@ uses it again so soon that the server has no reason to close it: an end of such 
 from __future__ import annotations
 
 import asyncio
+import errno
 import http.client
 import random
 import re
@@ -224,16 +225,19 @@ class Tally:
             The outcome.
         """
         outcome = judge(attempt, error)
-        if self._is_unaccepted(attempt, outcome):
+        if self._is_unaccepted(attempt, outcome, error):
             outcome = "unaccepted"
         elif len(self.failures) < FAILURES_MAX_COUNT:
             self.failures.append(Failure.of(attempt, outcome, error))
         self._count(outcome, attempt)
         return outcome
 
-    def _is_unaccepted(self, attempt: Attempt, outcome: str) -> bool:
+    def _is_unaccepted(self, attempt: Attempt, outcome: str, error: BaseException) -> bool:
         if self.ending_at is None or outcome not in ("refused", "reset"):
             return False
+        if _is_refused_by_kernel(error):
+            # In the very moment in which it knocks, whenever the request began: a busy machine takes its time.
+            return True
         connection = attempt.connection or Connection(attempt.began_at)
         return connection.used_at is None and connection.made_at >= self.ending_at
 
@@ -241,6 +245,15 @@ class Tally:
         self.outcomes[outcome] += 1
         self.by_client[attempt.client] += 1
         self.on_change()
+
+
+def _is_refused_by_kernel(error: BaseException | None) -> bool:
+    """Whether nobody listened; libraries wrap that in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def judge(attempt: Attempt, error: BaseException) -> str:
