@@ -32,6 +32,7 @@ from supervised_app import AppFolder
 MARK = "ADDAX_TEST_MARK"
 #: What the command line of a worker holds; with --preload, of its parent.
 _WORKER = re.compile(r"addax\.server\.worker|: worker [0-9]+ \[")
+_WORKER_NUMBER = re.compile(r': worker ([0-9]+) \[|"number":([0-9]+)')
 _FORK_SERVER = re.compile(r"addax\.server\.forking|: fork server \[")
 #: How long a probe keeps the loop of a worker busy, so that the next one goes to another, and when that one is sent.
 _PROBE_S, _PROBE_STEP_S = 0.1, 0.03
@@ -197,6 +198,23 @@ class Supervised(Process):
             until(lambda: not self.worker_pids(), patience_s or PATIENCE_S, complaint)
             return set()
         return until(look, patience_s or PATIENCE_S, complaint)
+
+    def wait_for_worker_numbers(self, *numbers: int) -> None:
+        """Wait until these numbers, and no others, are taken; by as many processes as there may be.
+
+        A worker and its successor have the same number. So this, unlike the number of processes, says how many workers
+        are wanted also while they replace each other all the time.
+        """
+
+        def taken() -> set[int]:
+            found = map(_WORKER_NUMBER.search, (info.command for info in self.all_descendants().values()))
+            return {int(match[1] or match[2]) for match in found if match is not None}
+
+        until(
+            lambda: taken() == set(numbers),
+            PATIENCE_S,
+            lambda: f"not the workers {list(numbers)}, but {sorted(taken())}:\n{self.describe()}",
+        )
 
     def count_lines(self, *texts: str) -> int:
         """How many lines hold all of these."""
