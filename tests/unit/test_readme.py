@@ -19,7 +19,10 @@ from addax.core.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
 PAGE_IDS = [str(page.relative_to(ROOT)) for page in PAGES]
-SCRIPTS = [f"scripts/{name}" for name in ("serve-example", "test", "check", "check-dist", "check-deploy")] + [".ci/run"]
+SCRIPTS = [
+    f"scripts/{name}"
+    for name in ("serve-example", "test", "install-test-programs", "check", "check-dist", "check-deploy")
+] + [".ci/run"]
 #: Of gunicorn, docker, pip, systemctl and so on, as the pages use them.
 FLAGS_OF_OTHERS = {
     *(
