@@ -191,7 +191,8 @@ def test_address_that_is_taken_is_exit_code_3(tmp_path: Path) -> None:
 
 
 def test_worker_that_is_killed_is_replaced_and_the_others_notice_nothing(tmp_path: Path) -> None:
-    with supervised(tmp_path, *QUICK, workers=3) as server:
+    # The connection that is kept is silent while a successor starts, however long that takes.
+    with supervised(tmp_path, *QUICK, "--timeout-keep-alive", "60", workers=3) as server:
         pids = server.wait_for_workers(3)
         with server.caller() as caller:
             caller.get("/pid")
