@@ -50,7 +50,7 @@ def make_port(
         return made, lambda: Http1Connection(made, DefaultFields(settings))
 
     serving, make_http = make(app)
-    _, make_clear = make(refuse_clear() if redirect_to is None else redirect_clear(app, redirect_to))
+    _, make_clear = make(refuse_clear() if redirect_to is None else redirect_clear(app, redirect_to, keeps_port=True))
     return TlsPort(serving, material, make_http, make_clear, handshake_timeout_s, handshakes_max_count)
 
 

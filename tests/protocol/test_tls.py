@@ -526,7 +526,9 @@ def test_clear_websocket_is_refused(parser: str, material: TlsMaterial) -> None:
         for redirect_to in (None, 443):
             client = TlsClient(make_port(hello, material, parser=parser, redirect_to=redirect_to))
             await client.fake.send(UPGRADE)
-            assert [response.status for response in client.fake.responses()] == [403]
+            (response,) = client.fake.responses()
+            assert (response.status, response.is_last) == (400, True)
+            assert b"This port speaks HTTPS" in response.body
 
     testing.run(scenario())
 
@@ -535,11 +537,11 @@ def test_clear_websocket_is_refused(parser: str, material: TlsMaterial) -> None:
     ("port", "request_head", "location"),
     [
         (443, b"GET /a?b=c HTTP/1.1\r\nHost: a.example\r\n\r\n", b"https://a.example/a?b=c"),
-        (443, b"GET / HTTP/1.1\r\nHost: a.example:8000\r\n\r\n", b"https://a.example/"),
-        (8443, b"GET /%20%C3%BC HTTP/1.1\r\nHost: a.example:80\r\n\r\n", b"https://a.example:8443/%20%C3%BC"),
-        (8443, b"GET /x HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n", b"https://[2001:db8::1]:8443/x"),
+        (443, b"GET / HTTP/1.1\r\nHost: a.example:8000\r\n\r\n", b"https://a.example:8000/"),
+        (8443, b"GET /%20%C3%BC HTTP/1.1\r\nHost: a.example\r\n\r\n", b"https://a.example:8443/%20%C3%BC"),
+        (8443, b"GET /x HTTP/1.1\r\nHost: [2001:db8::1]:9443\r\n\r\n", b"https://[2001:db8::1]:9443/x"),
         (443, b"GET /x HTTP/1.1\r\nHost: [::1]\r\n\r\n", b"https://[::1]/x"),
-        (8443, b"GET http://b.example:1/y?z HTTP/1.1\r\nHost: a\r\n\r\n", b"https://b.example:8443/y?z"),
+        (8443, b"GET http://b.example:1/y?z HTTP/1.1\r\nHost: a\r\n\r\n", b"https://b.example:1/y?z"),
         (443, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", b"https://h/"),
         (443, b"GET / HTTP/1.0\r\nHost: h\r\n\r\n", b"https://h/"),
         (443, b"GET //x/.. HTTP/1.1\r\nHost: h\r\n\r\n", b"https://h//x/.."),

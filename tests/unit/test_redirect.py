@@ -27,7 +27,7 @@ def answer(app: Any, scope: dict[str, Any]) -> list[dict[str, Any]]:
         sent.append(message)
 
     asyncio.run(app(scope, receive, send))
-    assert len(received) == (sent[0]["type"] == "websocket.close")
+    assert not received
     return sent
 
 
@@ -44,8 +44,9 @@ def http(host: bytes | None = b"h", raw_path: bytes = b"/", query: bytes = b"", 
     return {**scope, "headers": headers, **more}
 
 
-def check_400(sent: list[dict[str, Any]]) -> None:
+def check_400(sent: list[dict[str, Any]], kind: str = "http.response") -> None:
     start, body = sent
+    assert (start["type"], body["type"]) == (f"{kind}.start", f"{kind}.body")
     assert start["status"] == 400
     fields = dict(start["headers"])
     assert fields[b"connection"] == b"close"
@@ -70,6 +71,21 @@ def test_location(port: int, host: bytes, raw_path: bytes, query: bytes, locatio
     assert dict(start["headers"])[b"location"] == location
     assert dict(start["headers"])[b"content-length"] == b"0"
     assert body["body"] == b""
+
+
+@pytest.mark.parametrize(
+    ("host", "place"),
+    [
+        (b"h:9443", b"h:9443"),
+        (b"[::1]:9443", b"[::1]:9443"),
+        (b"h", b"h:8443"),
+        (b"h:", b"h:8443"),
+        (b"[::1]", b"[::1]:8443"),
+    ],
+)
+def test_port_that_the_client_has_asked_is_kept_where_it_speaks_https(host: bytes, place: bytes) -> None:
+    start, _ = answer(redirect_clear(inner, 8443, keeps_port=True), http(host))
+    assert dict(start["headers"])[b"location"] == b"https://" + place + b"/"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +120,7 @@ def test_others_get_to_the_application(scope: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("app", [redirect_clear(inner, 443), refuse_clear()])
 def test_websocket_is_refused(app: Any) -> None:
-    assert answer(app, {"type": "websocket", "scheme": "ws"}) == [{"type": "websocket.close"}]
+    check_400(answer(app, {"type": "websocket", "scheme": "ws"}), "websocket.http.response")
 
 
 def test_refusal() -> None:

@@ -18,50 +18,50 @@ def refuse_clear() -> ASGIApp:
     """Answer 400 to who speaks HTTP where TLS is expected."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await _close(receive, send)
-        else:
-            await _answer(send, 400, _REASON, [])
+        await _answer(scope, send, 400, _REASON)
 
     return refuse
 
 
-def redirect_clear(app: ASGIApp, port: int) -> ASGIApp:
+def redirect_clear(app: ASGIApp, port: int, keeps_port: bool = False) -> ASGIApp:
     """Answer 308 to requests whose scheme is ``http``; the others, from a proxy that is trusted, get to ``app``.
 
     Args:
         app: the user's.
         port: where HTTPS is spoken.
+        keeps_port: the request has come to such a port, so the one that it names leads there, which may have another
+            number here: containers are given their ports.
     """
     suffix = b"" if port == _HTTPS_PORT else b":%d" % port
 
     async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["scheme"] == "http":
-            host = _host(scope)
+            host, own_port = _host(scope)
             if host is None or scope["path"] == "*":
-                await _answer(send, 400, _REASON, [])
+                await _answer(scope, send, 400, _REASON)
                 return
+            place = host + (own_port if keeps_port and own_port else suffix)
             query = b"?" + scope["query_string"] if scope["query_string"] else b""
-            location = b"https://" + host + suffix + _path(scope) + query
-            await _answer(send, 308, b"", [(b"location", location)])
+            await _answer(scope, send, 308, b"", (b"location", b"https://" + place + _path(scope) + query))
         elif scope["type"] == "websocket" and scope["scheme"] == "ws":
             # Browsers follow no redirect here.
-            await _close(receive, send)
+            await _answer(scope, send, 400, _REASON)
         else:
             await app(scope, receive, send)
 
     return redirect
 
 
-def _host(scope: Scope) -> bytes | None:
-    """The host that was asked for, without its port; None: nobody has said one (HTTP/1.0)."""
+def _host(scope: Scope) -> tuple[bytes | None, bytes]:
+    """The host that was asked for, and its port with the colon or nothing; None: nobody has said one (HTTP/1.0)."""
     for name, value in scope["headers"]:
         if name == b"host":
             # The colon of a port stands behind the bracket of an IPv6 address.
             head, colon, tail = value.rpartition(b":")
-            host = head if colon and not tail.endswith(b"]") else value
-            return host or None
-    return None
+            if not colon or tail.endswith(b"]"):
+                return value or None, b""
+            return head or None, colon + tail if tail else b""
+    return None, b""
 
 
 def _path(scope: Scope) -> bytes:
@@ -71,17 +71,14 @@ def _path(scope: Scope) -> bytes:
     return path[len(root_path) :] if root_path and path.startswith(root_path) else path
 
 
-async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+async def _answer(scope: Scope, send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    """Answer a request, or refuse a WebSocket (both by the same messages, but for their names)."""
+    kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     fields = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
         *headers,
     ]
-    await send({"type": "http.response.start", "status": status, "headers": fields})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _close(receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "websocket.close"})
+    await send({"type": f"{kind}.start", "status": status, "headers": fields})
+    await send({"type": f"{kind}.body", "body": body})

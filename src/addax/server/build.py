@@ -118,16 +118,19 @@ class Assembly:
     def _redirecting(self) -> Service:
         return self._make_service(app=redirect_clear(self.service.app, self._https_port))
 
+    def _make_clear_app(self, redirects: bool) -> ASGIApp:
+        """What answers clear HTTP where it ought to be HTTPS."""
+        return redirect_clear(self.service.app, self._https_port, keeps_port=True) if redirects else refuse_clear()
+
     def _make_tls_port(self, settings: TlsSettings, tls: TlsMaterial) -> TlsPort:
         # For who encrypts, and not at each start.
         from addax.net.tls_layer import TlsPort
 
-        refusing = self._make_service(app=refuse_clear())
+        answering = self._make_service(app=self._make_clear_app(settings.redirects))
 
-        def refuse() -> Connection:
-            return Http1Connection(refusing, self.defaults)
+        def make_clear() -> Connection:
+            return Http1Connection(answering, self.defaults)
 
-        make_clear = self._make_redirected if settings.redirects else refuse
         return TlsPort(
             self.service,
             tls,
