@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -451,6 +453,84 @@ def test_corrupted_record_among_large_ones(context: ssl.SSLContext, material: Tl
         assert statuses(client) == []
         assert client.fake.host.ending == "linger"
         assert client.fault is not None
+
+    testing.run(scenario())
+
+
+class Noting:
+    """Says what it has begun to wait for, and how that has ended."""
+
+    def __init__(self, wait_for: str) -> None:
+        self.heard: list[str] = []
+        self._wait_for = wait_for
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+        elif self._wait_for == "send":
+            await send(START)
+        self.heard.append("waits")
+        try:
+            while self._wait_for == "send":
+                await send(body(b"x" * 40000, True))
+            message = await receive()
+            if message.get("more_body"):
+                message = await receive()
+            self.heard.append(message["type"])
+        except OSError as error:
+            self.heard.append(type(error).__name__)
+
+
+@pytest.mark.parametrize(
+    ("request_head", "wait_for", "expected"),
+    [
+        (GET, "receive", "http.disconnect"),
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf", "receive", "http.disconnect"),
+        (GET, "send", "ClientDisconnected"),
+        (UPGRADE, "receive", "websocket.disconnect"),
+    ],
+    ids=["request", "body", "answer", "websocket"],
+)
+@pytest.mark.parametrize("is_lost_at_once", [True, False])
+def test_application_hears_at_once_of_a_record_that_is_not_genuine(
+    parser: str,
+    context: ssl.SSLContext,
+    material: TlsMaterial,
+    request_head: bytes,
+    wait_for: str,
+    expected: str,
+    is_lost_at_once: bool,
+) -> None:
+    app = Noting(wait_for)
+
+    async def scenario() -> None:
+        port = make_port(app, material, parser=parser)
+        client = await TlsClient(port, context).handshake()
+        client.fake.host.is_client_taking = False
+        await client.send(request_head)
+        assert app.heard == ["waits"]
+        if is_lost_at_once:
+            client.layer.receive_data(b"no record at all")
+            client.fake.host.lose()
+            await testing.settle()
+        else:
+            await client.fake.send(b"no record at all")
+        assert app.heard == ["waits", expected], "the transport is still there, for the alert"
+        assert client.fake.host.ending == "linger"
+        assert client.layer.in_progress() is None
+        # Whatever is asked of it until it goes.
+        client.layer.receive_data(b"more")
+        client.layer.write_paused()
+        client.layer.write_resumed()
+        client.layer.start_draining()
+        client.layer.notify_disconnect()
+        client.layer.deadline_reached()
+        assert client.fake.host.ending == "linger"
+        if not is_lost_at_once:
+            client.fake.host.lose()
+        await testing.settle()
+        assert app.heard == ["waits", expected]
 
     testing.run(scenario())
 
@@ -1281,6 +1361,125 @@ def test_two_kinds_of_keys_for_the_same_names(authority: Authority, ciphers: str
 
     testing.run(scenario())
     assert app.tls[0]["server_cert"] is None, "Python does not know which it was, and a wrong one is worse than none"
+
+
+@pytest.mark.parametrize(("ciphers", "kind"), [("ECDHE+aRSA", "rsa"), ("ECDHE+aECDSA", "ec")])
+def test_two_kinds_of_keys_for_a_host_of_its_own(authority: Authority, ciphers: str, kind: str) -> None:
+    app = Scopes()
+    files = {key: authority.server("b.example", key=key) for key in ("ec", "rsa")}
+    extra = tuple((str(one.combined), None) for one in files.values())
+    context = authority.client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+
+    async def scenario() -> None:
+        port = make_port(app, load(settings_of(authority.server("a.example"), extra_certs=extra)))
+        client = await TlsClient(port, context, "b.example").handshake()
+        await client.send(GET)
+        shown = client.tls.getpeercert(binary_form=True)
+        assert shown is not None
+        assert ssl.DER_cert_to_PEM_cert(shown) == files[kind].pem
+
+    testing.run(scenario())
+    assert app.tls[0]["server_cert"] is None
+
+
+def test_what_a_factory_asks_of_clients_holds_for_hosts_of_their_own(
+    context: ssl.SSLContext, authority: Authority
+) -> None:
+    app = Scopes()
+    extra = ((str(authority.server("b.example").combined), None),)
+
+    def factory(make_default: Any) -> ssl.SSLContext:
+        made: ssl.SSLContext = make_default()
+        made.load_verify_locations(authority.file)
+        made.verify_mode = ssl.CERT_REQUIRED
+        return made
+
+    async def scenario() -> None:
+        port = make_port(app, load(settings_of(authority.server("a.example"), extra_certs=extra), factory))
+        for name in ("a.example", "b.example"):
+            stranger = TlsClient(port, authority.client_context(), name)
+            with contextlib.suppress(OSError):
+                await stranger.handshake()
+            assert stranger.fake.host.ending == "linger"
+        context.load_cert_chain(authority.client("/CN=me").certfile, authority.client("/CN=me").keyfile)
+        for name in ("a.example", "b.example"):
+            client = await TlsClient(port, context, name).handshake()
+            await client.send(GET)
+            assert statuses(client) == [200]
+
+    testing.run(scenario())
+    assert [tls["client_cert_name"] for tls in app.tls] == ["CN=me"] * 2
+
+
+def test_certificate_of_a_client_is_told_when_its_session_is_resumed(
+    context: ssl.SSLContext, authority: Authority
+) -> None:
+    app = Scopes()
+    files = authority.client("/CN=me")
+    settings = settings_of(authority.server("a.example"), cert_reqs=2, ca_certs=str(authority.file))
+
+    async def scenario() -> None:
+        port = make_port(app, load(settings))
+        context.load_cert_chain(files.certfile, files.keyfile)
+        first = await TlsClient(port, context).handshake()
+        await first.send(GET)
+        second = await TlsClient(port, context, session=first.tls.session).handshake()
+        await second.send(GET)
+        assert second.tls.session_reused
+
+    testing.run(scenario())
+    assert [tls["client_cert_name"] for tls in app.tls] == ["CN=me"] * 2
+    assert [tls["client_cert_chain"][0] for tls in app.tls] == [files.pem] * 2
+
+
+@pytest.mark.parametrize("has_names", [True, False])
+def test_name_that_is_no_name_is_told_to_nobody(
+    context: ssl.SSLContext, authority: Authority, monkeypatch: pytest.MonkeyPatch, lines: Any, has_names: bool
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    extra = ((str(authority.server("b.example").combined), None),) if has_names else ()
+    context.check_hostname = False
+
+    async def scenario() -> None:
+        port = make_port(hello, load(settings_of(authority.server("a.example"), extra_certs=extra)))
+        client = TlsClient(port, context, "zzz.example")
+        data = client.hello()
+        assert b"zzz.example" in data
+        await client.fake.send(data.replace(b"zzz.example", b"\xc3\xbc\xff.example"))
+        # Without further certificates nobody looks at it. That the client has said something else is found out later.
+        assert client.fake.host.ending == ("linger" if has_names else None)
+
+    testing.run(scenario())
+    assert not told
+    assert len(lines()) == has_names
+    assert sys.unraisablehook == told.append
+
+
+def test_what_else_goes_wrong_in_a_choice_is_told(
+    either: ssl.SSLContext, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    def factory(make_default: Any) -> ssl.SSLContext:
+        made: ssl.SSLContext = make_default()
+        made.sni_callback = choose
+        return made
+
+    def choose(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        client = TlsClient(make_port(hello, load(settings_of(authority.server("a.example")), factory)), either)
+        await client.fake.send(client.hello())
+        assert client.fake.host.ending == "linger"
+
+    testing.run(scenario())
+    assert [one.exc_type for one in told] == [ZeroDivisionError]
+    told.clear()
 
 
 def test_changed_material_is_for_later_connections(either: ssl.SSLContext, authority: Authority) -> None:

@@ -14,7 +14,8 @@ import pytest
 from addax.config.config import Config
 from addax.core.errors import ConfigError
 from addax.core.settings import TlsSettings
-from addax.net.tls_material import CIPHERS, TlsMaterial, load
+from addax.net.tls_context import CIPHERS
+from addax.net.tls_material import TlsMaterial, load
 from tests.certificates import PASSWORD, Authority, Files
 
 
@@ -142,6 +143,16 @@ def test_second_key_of_the_same_kind_for_the_same_hosts(authority: Authority, fi
     assert refusal(settings) == ("ssl_extra_certs", f"{other!r} {reason.format(str(rsa.combined))}")
 
 
+def test_key_of_another_kind_for_a_further_host(authority: Authority, files: Files) -> None:
+    ec, rsa = (str(authority.server("b.example", key=key).combined) for key in ("ec", "rsa"))
+    material = load(settings_of(files, extra_certs=((ec, None), (rsa, None))))
+    assert len(material.certificates) == 3
+    again = str(authority.server("b.example", key="rsa", subject="/CN=again").combined)
+    option, reason = refusal(settings_of(files, extra_certs=((ec, None), (rsa, None), (again, None))))
+    assert option == "ssl_extra_certs"
+    assert reason == f"{again!r} is for the same hosts as {rsa!r}, and its key is of the same kind"
+
+
 def test_certificate_that_a_factory_leaves_out_is_shown_to_nobody(authority: Authority, files: Files) -> None:
     own = authority.server("own.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -236,6 +247,13 @@ def test_password(authority: Authority, password: str | None, what: str) -> None
     assert refusal(settings_of(common, password=password, extra_certs=extra)) == expected
 
 
+def test_password_is_not_shown_with_the_settings(files: Files) -> None:
+    assert "secret" not in repr(Config("app:app", ssl_certfile=files.certfile, ssl_keyfile_password="secret"))
+    assert "secret" not in repr(
+        Config("app:app", ssl_certfile=files.certfile, ssl_keyfile_password="secret").settings()
+    )
+
+
 def test_password_is_never_asked_for_on_the_terminal(authority: Authority) -> None:
     files = authority.server("a.example", password=PASSWORD)
     code = (
@@ -292,6 +310,18 @@ def test_authorities_that_cannot_be_read(files: Files, tmp_path: Path) -> None:
         assert refusal(settings) == ("ssl_ca_certs", f"{str(path)!r}: {reason}")
 
 
+def test_authorities_in_a_directory_that_cannot_be_read(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who runs the tests may be root, whom no mode keeps out.
+    def listdir(path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("os.listdir", listdir)
+    settings = settings_of(files, cert_reqs=1, ca_certs=str(tmp_path))
+    assert refusal(settings) == ("ssl_ca_certs", f"{str(tmp_path)!r}: Permission denied")
+
+
 def test_further_certificate_that_nobody_could_ask_for(authority: Authority, files: Files) -> None:
     path = str(authority.server("127.0.0.1").combined)
     assert refusal(settings_of(files, extra_certs=((path, None),))) == (
@@ -324,6 +354,48 @@ def test_factory_without_certificate(files: Files, authority: Authority) -> None
         "ssl_certfile",
         "is needed: a server must have a certificate",
     )
+
+
+def test_factory_makes_the_contexts_of_further_hosts_too(authority: Authority, files: Files) -> None:
+    other = authority.server("b.example")
+
+    def factory(make_default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        context = make_default()
+        context.set_ciphers("ECDHE+CHACHA20")
+        return context
+
+    context = load(settings_of(files, extra_certs=((str(other.combined), None),)), factory).find("b.example")
+    assert context is not None
+    assert all("CHACHA20" in one["name"] for one in context.get_ciphers() if one["protocol"] == "TLSv1.2")
+    missing = "/nowhere/key.pem"
+    option, _ = refusal(settings_of(files, extra_certs=((str(other.certfile), missing),)), factory)
+    assert option == "ssl_extra_certs"
+
+
+def test_factory_that_goes_by_what_it_is_given_only_at_first(authority: Authority, files: Files) -> None:
+    other = authority.server("b.example")
+    made: list[ssl.SSLContext] = []
+
+    def factory(make_default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        made.append(make_default() if not made else made[0])
+        return made[0]
+
+    settings = settings_of(files, extra_certs=((str(other.combined), None),))
+    material = load(settings, factory)
+    assert material.find("b.example") not in (None, material.context)
+
+
+def test_factory_that_returns_the_same_context_again_chooses_from_what_was_read_last(
+    authority: Authority, files: Files
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    extra = ((str(authority.server("b.example").combined), None),)
+    first = load(settings_of(files, extra_certs=extra), lambda _: context)
+    second = load(settings_of(files, extra_certs=extra), lambda _: context)
+    assert first.context is second.context
+    assert context.sni_callback == second._choose
+    load(settings_of(files), lambda _: context)
+    assert context.sni_callback is None
 
 
 def test_factory_that_has_its_own_way_with_names_keeps_it(authority: Authority, files: Files) -> None:

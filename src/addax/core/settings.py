@@ -138,7 +138,8 @@ class TlsSettings:
     certfile: str | None = None
     #: Private key; None: it is in the same file.
     keyfile: str | None = None
-    password: str | None = None
+    #: Of the key; whoever shows the settings, in a traceback for example, is not to show this.
+    password: str | None = field(default=None, repr=False)
     #: A protocol of Python's ssl module: 17 is TLS 1.2 and later, 5 is TLS 1.2 alone.
     version: int = 17
     #: Whether clients need a certificate: 0 no, 1 if they have one it must be good, 2 yes.

@@ -224,8 +224,7 @@ class TlsLayer(Host):
     def lost(self, error: Exception | None) -> None:
         """The last call, once: the transport is gone."""
         self._stop()
-        if self._inner is not None:
-            self._inner.lost(error)
+        self._lose(error)
 
     # ---- Host: what the connection inside asks
 
@@ -297,7 +296,7 @@ class TlsLayer(Host):
         assert tls is not None
         try:
             self._incoming.write(data)
-            tls.do_handshake()
+            self._material.do_handshake(tls)
         except ssl.SSLWantReadError:
             self._flush()
         except OSError as error:
@@ -503,6 +502,15 @@ class TlsLayer(Host):
             self._flush()
         self._stop()
         self._host.linger()
+        # The host keeps the transport, for the alert to be read; nobody inside is to wait for that. Not in this moment:
+        # one of its own calls may have led here.
+        self._port.service.loop.call_soon(self._lose, error)
+
+    def _lose(self, error: Exception | None) -> None:
+        """What is inside hears of its end, once."""
+        inner, self._inner = self._inner, None
+        if inner is not None:
+            inner.lost(error)
 
 
 def _reason_of(error: Exception) -> Any:
