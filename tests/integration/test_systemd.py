@@ -18,6 +18,7 @@ from processes import adopting_orphans, look_at, until
 from service_manager import ServiceManager
 from supervised import Supervised, supervised
 from supervised_app import AppFolder
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.network
 
@@ -185,6 +186,24 @@ def test_reload_from_files_is_ready_and_reloads(tmp_path: Path, manager: Service
 
 
 # ---- a single process
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_single_process_reloads_its_certificates(
+    tmp_path: Path, manager: ServiceManager, authority: Authority, is_good: bool
+) -> None:
+    files = authority.server("localhost").copy_to(tmp_path)
+    tls = ["--ssl-certfile", str(files.certfile), "--ssl-keyfile", str(files.keyfile)]
+    with Supervised(tmp_path, *tls, workers=None, env=manager.environment()) as server:
+        manager.wait_for("READY=1")
+        if not is_good:
+            files.keyfile.write_text("no key\n")
+        server.send_signal(signal.SIGHUP)
+        manager.wait_for("RELOADING=1")
+        manager.wait_for("READY=1", count=2)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == -signal.SIGTERM
+    assert manager.sequence() == ["READY", "RELOADING", "READY", "STOPPING"]
 
 
 def test_single_process_from_start_to_end(start: Callable[..., Process], manager: ServiceManager) -> None:

@@ -171,6 +171,52 @@ def test_workers_take_a_certificate_when_it_and_its_key_are_there(
         assert not server.count_lines("Traceback")
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_hangup_reads_the_certificates_of_a_single_process_anew(
+    folder: Path, authority: Authority, certificates: list[Files], files: Files, loop: str
+) -> None:
+    options = [*tls(files), "--loop", loop]
+    with Supervised(folder, *options, workers=None, tls=authority.client_context()) as server:
+        server.wait_for("Addax running on")
+        with server.caller() as old:
+            old.get("/pid")
+            # Nothing has changed, and it is done all the same.
+            server.send_signal(signal.SIGHUP)
+            server.wait_for("Received SIGHUP, reading the certificates anew.")
+            server.wait_for("Took the changed certificate of")
+            put(certificates[1].keyfile, files.keyfile, in_one_step=True)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for("cannot be used, the old ones stay in use")
+            assert serials(server, 1) == {serial_of(certificates[0])}
+            put(certificates[1].certfile, files.certfile, in_one_step=True)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for("Took the changed certificate of", 2)
+            assert serials(server, 1) == {serial_of(certificates[1])}
+            old.get("/pid")
+            assert old.serial == serial_of(certificates[0])
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == -signal.SIGTERM
+        assert not server.count_lines("Traceback")
+
+
+def test_restart_with_a_certificate_that_cannot_be_used_leaves_the_old_workers(
+    folder: Path, authority: Authority, certificates: list[Files], files: Files
+) -> None:
+    with Supervised(folder, *tls(files), tls=authority.client_context()) as server:
+        old = server.wait_for_workers(2)
+        with server.caller() as caller:
+            caller.get("/pid")
+            files.keyfile.write_text("no key\n")
+            server.send_signal(signal.SIGHUP)
+            server.wait_for("holds no private key in PEM form")
+            server.wait_for("Restart failed: child process [")
+            assert set(server.wait_for_workers(2)) == set(old)
+            assert serials(server, 4) == {serial_of(certificates[0])}
+            caller.get("/pid")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
 def test_restarts_under_load_fail_no_request(
     folder: Path, authority: Authority, certificates: list[Files], files: Files
 ) -> None:

@@ -113,3 +113,27 @@ def test_capture_outside_the_main_thread_does_nothing(outer: Recorder) -> None:
     thread.start()
     thread.join()
     assert seen == [outer]
+
+
+@pytest.mark.skipif(not HAS_HANGUP, reason="this platform has no SIGHUP")
+def test_hangup_may_be_for_somebody_else(outer: Recorder) -> None:
+    captured: list[int] = []
+    answers = [True, False]
+    # At the end it is raised again, and would end this process.
+    with signals.capture(noting_handler(captured), captured, lambda: answers.pop(0)):
+        signal.raise_signal(signal.SIGHUP)
+        assert captured == []
+        signal.raise_signal(signal.SIGHUP)
+        assert captured == [signal.SIGHUP]
+        captured.clear()
+        signal.raise_signal(signal.SIGTERM)
+        assert captured == [signal.SIGTERM]
+    assert outer.got == [signal.SIGTERM]
+
+
+@pytest.mark.skipif(not HAS_HANGUP, reason="this platform has no SIGHUP")
+def test_hangup_that_somebody_has_decided_about_is_not_asked_for(outer: Recorder) -> None:
+    signal.signal(signal.SIGHUP, outer)
+    with signals.capture(noting_handler([]), [], lambda: pytest.fail("asked")):
+        signal.raise_signal(signal.SIGHUP)
+    assert outer.got == [signal.SIGHUP]

@@ -13,8 +13,8 @@ import pytest
 
 from addax.core.errors import ConfigError
 from addax.net.certificates import Certificate
-from addax.net.tls_material import TlsMaterial
-from addax.net.tls_watch import LOOK_S, TlsWatch
+from addax.net.tls_material import TlsMaterial, look_at
+from addax.net.tls_watch import LOOK_S, RETRY_LOOKS, TlsWatch
 
 DAY_S = 86400.0
 NOW = 1_800_000_000.0
@@ -51,9 +51,9 @@ class FakeLoop:
 
 
 def make_material(*files: Path, certificates: Any = ()) -> TlsMaterial:
-    return TlsMaterial(
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), files=[str(file) for file in files], certificates=certificates
-    )
+    names = [str(file) for file in files]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    return TlsMaterial(context, files=names, certificates=certificates, seen=look_at(names))
 
 
 def certificate(ends_in_days: float, lifetime_days: float = 365.0, name: str = "a.example") -> Certificate:
@@ -179,6 +179,62 @@ def test_broken_files_are_told_of_once_and_the_old_ones_stay(watched: Watched, l
     assert watched.read_count == 3
 
 
+def test_file_that_may_be_read_now_is_a_change(watched: Watched) -> None:
+    watched.answer = ConfigError("ssl_keyfile", "cannot be read: Permission denied")
+    watched.keyfile.write_text("key number 2")
+    watched.keyfile.chmod(0o600)
+    watched.look(2)
+    assert watched.read_count == 1
+    watched.answer = watched.make()
+    before = os.stat(watched.keyfile)
+    while os.stat(watched.keyfile).st_ctime_ns == before.st_ctime_ns:
+        # The clock of file systems is a coarse one.
+        watched.keyfile.chmod(0o640)
+    watched.look(2)
+    assert watched.used == [watched.answer]
+
+
+def test_what_could_not_be_used_is_tried_again_and_told_of_once(watched: Watched, lines: Any) -> None:
+    watched.answer = ConfigError("ssl_keyfile", "cannot be read: Too many open files")
+    watched.certfile.write_text("certificate number 2")
+    watched.look(2)
+    assert (watched.read_count, len(lines())) == (1, 1)
+    watched.look(RETRY_LOOKS - 1)
+    assert watched.read_count == 1
+    watched.look()
+    assert (watched.read_count, lines()) == (2, [])
+    watched.answer = ConfigError("ssl_keyfile", "cannot be read: Input/output error")
+    watched.look(RETRY_LOOKS)
+    assert (watched.read_count, len(lines())) == (3, 1)
+    watched.answer = watched.make()
+    watched.look(RETRY_LOOKS)
+    assert watched.used == [watched.answer]
+    watched.look(2 * RETRY_LOOKS)
+    assert watched.read_count == 4
+
+
+def test_read_now_does_not_wait_for_a_change(watched: Watched, lines: Any) -> None:
+    watched.answer = ConfigError("ssl_keyfile", "is bad")
+    for _ in range(2):
+        watched.watch.read_now()
+        assert lines() == [("ERROR", f"{BROKEN}{watched.answer}")]
+    watched.answer = watched.make([certificate(1)])
+    watched.certfile.write_text("certificate number 2")
+    watched.watch.read_now()
+    assert watched.used == [watched.answer]
+    assert [level for level, _ in lines()] == ["INFO", "WARNING"]
+    watched.look(3)
+    assert watched.read_count == 3, "the change was taken with it"
+
+
+def test_read_now_leaves_a_context_that_somebody_has_made(lines: Any) -> None:
+    made = TlsMaterial(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    read: list[bool] = []
+    TlsWatch(made, lambda: read.append(True), print, 14).read_now()  # type: ignore[func-returns-value]
+    assert not read
+    assert lines() == [("INFO", "The certificates are not from files: there is nothing to read anew.")]
+
+
 def test_nothing_to_use(watched: Watched, lines: Any) -> None:
     watched.certfile.write_text("certificate number 2")
     watched.look(3)
@@ -249,6 +305,17 @@ def test_certificate_of_tomorrow(tmp_path: Path, lines: Any) -> None:
     watched.watch.start(watched.loop)
     watched.watch.stop()
     assert lines() == [("WARNING", "The certificate of a.example (/run/a.pem) is not valid before 2027-01-16.")]
+
+
+def test_changed_certificate_of_tomorrow(tmp_path: Path, lines: Any) -> None:
+    tomorrow = Certificate("/run/a.pem", "", frozenset(["a.example"]), NOW + DAY_S, NOW + 90 * DAY_S)
+    for tells_expiry in (True, False):
+        watched = Watched(tmp_path, tells_expiry=tells_expiry)
+        watched.answer = watched.make([tomorrow])
+        watched.certfile.write_text("certificate number 2")
+        watched.look(2)
+        warning = ("WARNING", "The certificate of a.example (/run/a.pem) is not valid before 2027-01-16.")
+        assert [line for line in lines() if line[0] == "WARNING"] == [warning] * tells_expiry
 
 
 def test_unknown_end(tmp_path: Path, lines: Any) -> None:

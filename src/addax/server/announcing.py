@@ -47,6 +47,16 @@ class Announcer:
         self._pulse = Pulse(loop, self._notifier, lambda: True)
         self._pulse.start()
 
+    def reloading(self) -> None:
+        """Files are about to be read anew, because a signal has asked for it."""
+        if self._state is not None:
+            self._notifier.reloading(self._describe_anew(self._state))
+
+    def reloaded(self) -> None:
+        """That is done, with or without success."""
+        if self._state is not None:
+            self._notifier.ready(self._describe_anew(self._state))
+
     def stopping(self, settings: WorkerSettings) -> None:
         """A stop begins, or a start has failed.
 

@@ -23,6 +23,7 @@ from addax.asgi.lifespan import Lifespan
 from addax.asgi.state import ServerState, ShutdownNotice
 from addax.core.errors import StartupError
 from addax.core.settings import Settings
+from addax.core.terminal import has_terminal
 from addax.loops import running
 from addax.net import listen
 from addax.net.listen import Listener
@@ -57,8 +58,9 @@ class Server(EmbeddableServer):
 
     Args:
         config: what to serve, where and how.
-        handle_signals: take SIGINT, SIGTERM (and SIGHUP, SIGBREAK) while serving in the main thread. With False the
-            program around the server keeps its own handlers and sets ``should_exit``.
+        handle_signals: take SIGINT, SIGTERM (and SIGHUP, SIGBREAK) while serving in the main thread. All of them stop
+            it, but SIGHUP reads certificates anew where there are some and no terminal is. With False the program
+            around the server keeps its own handlers and sets ``should_exit``.
     """
 
     def __init__(self, config: Config, *, handle_signals: bool = True) -> None:
@@ -309,6 +311,25 @@ class Server(EmbeddableServer):
         self._tls_watch = TlsWatch(material, self.config.load_tls, use, days, self.tells_expiry)
         self._tls_watch.start(asyncio.get_running_loop())
 
+    def _take_hangup(self) -> bool:
+        """SIGHUP, without a terminal that could have been closed: read the certificates anew, if there are any."""
+        if not self.config.is_ssl and self.config.ssl is None:
+            return False
+        if self._tls_watch is not None:
+            self._tls_watch.loop.call_soon_threadsafe(self._read_tls_anew)
+        # Before that they were read a moment ago.
+        return True
+
+    def _read_tls_anew(self) -> None:
+        if self._tls_watch is None or self.should_exit:
+            return
+        logger.info("Received SIGHUP, reading the certificates anew.")
+        if self.announcer is not None:
+            self.announcer.reloading()
+        self._tls_watch.read_now()
+        if self.announcer is not None:
+            self.announcer.reloaded()
+
     # ---- serve
 
     async def main_loop(self) -> None:
@@ -428,7 +449,8 @@ class Server(EmbeddableServer):
         if install is not None:
             install()
         elif self._handles_signals:
-            with signals.capture(self.handle_exit, self._captured_signals):
+            take_hangup = None if has_terminal() else self._take_hangup
+            with signals.capture(self.handle_exit, self._captured_signals, take_hangup):
                 yield
             return
         yield

@@ -20,6 +20,8 @@ if sys.platform == "win32":
     HANDLED_SIGNALS += (signal.SIGBREAK,)
 
 Handler = Callable[[int, FrameType | None], Any]
+#: Called with a SIGHUP; returns whether it was meant for that.
+TakeHangup = Callable[[], bool]
 
 
 def signals_to_capture() -> list[signal.Signals]:
@@ -35,7 +37,7 @@ def signals_to_capture() -> list[signal.Signals]:
 
 
 @contextlib.contextmanager
-def capture(handler: Handler, captured: list[int]) -> Iterator[None]:
+def capture(handler: Handler, captured: list[int], take_hangup: TakeHangup | None = None) -> Iterator[None]:
     """Send the signals to ``handler``; at the end put the old handlers back and raise what was captured, latest first.
 
     Raised again under the old handlers a signal has its usual effect: the process ends with the status that its parent
@@ -45,11 +47,21 @@ def capture(handler: Handler, captured: list[int]) -> Iterator[None]:
     Args:
         handler: called in the main thread, between two instructions of whatever runs there.
         captured: what the handler has noted; emptied at the end.
+        take_hangup: asked first, with each SIGHUP that was left to us; None: it stops a server like the others.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, handler) for number in signals_to_capture()}
+    hangup = getattr(signal, "SIGHUP", None)
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        if take_hangup is None or not take_hangup():
+            handler(number, frame)
+
+    previous = {
+        number: signal.signal(number, hang_up if number == hangup and take_hangup is not None else handler)
+        for number in signals_to_capture()
+    }
     try:
         yield
     finally:

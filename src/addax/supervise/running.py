@@ -24,6 +24,7 @@ from addax.core.errors import StartupError
 from addax.core.place import Place
 from addax.core.settings import Settings
 from addax.core.shared_memory import create_shared_memory
+from addax.core.terminal import has_terminal
 from addax.loops import running
 from addax.net.listen import Address, explain_backlog
 from addax.net.notify import Notifier
@@ -301,19 +302,11 @@ class _Signals:
 
     def _window(self) -> None:
         # A terminal says with it that its window has another size.
-        if _has_terminal():
+        if has_terminal():
             logger.debug("Received SIGWINCH from a terminal: nothing to do.")
             return
         logger.info("Received SIGWINCH, stopping all workers. SIGHUP starts them again.")
         self._supervisor.pause()
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 @contextlib.contextmanager
