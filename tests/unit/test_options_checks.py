@@ -50,6 +50,8 @@ from addax.core.errors import ConfigError
             {"bind": [":1?tls=off", ":2?tls=off"], "ssl_certfile": "c"},
             "--bind: tls=off is said of every place, so --ssl-certfile has no effect",
         ),
+        ({"ssl_keyfile_password": "p"}, "--ssl-keyfile-password: has no effect without --ssl-certfile"),
+        ({"ssl_ciphers": "ECDHE"}, "--ssl-ciphers: has no effect without --ssl-certfile"),
         ({"http_redirect": True}, "--http-redirect: has no effect without --ssl-certfile"),
         ({"ssl_ca_certs": "ca"}, "--ssl-ca-certs: has no effect without --ssl-certfile"),
         ({"ssl_cert_reqs": 2}, "--ssl-cert-reqs: has no effect without --ssl-certfile"),
@@ -88,7 +90,7 @@ def test_default_of_a_shorthand_counts_only_where_it_was_asked_for() -> None:
 
 
 def test_every_contradiction_is_tested_above() -> None:
-    assert len(CONTRADICTIONS) == 16
+    assert len(CONTRADICTIONS) == 18
 
 
 def test_values_that_go_together_pass() -> None:

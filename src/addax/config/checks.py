@@ -81,6 +81,10 @@ CONTRADICTIONS: tuple[Contradiction, ...] = (
         lambda v: _has_certificate(v) and bool(v["bind"]) and all(wants_tls(text) is False for text in v["bind"]),
         "tls=off is said of every place, so {ssl_certfile} has no effect",
     ),
+    Contradiction(
+        "ssl_keyfile_password", lambda v: v["ssl_keyfile_password"] and not _has_certificate(v), _NO_CERTIFICATE
+    ),
+    Contradiction("ssl_ciphers", lambda v: v["ssl_ciphers"] and not _has_certificate(v), _NO_CERTIFICATE),
     Contradiction("http_redirect", lambda v: v["http_redirect"] and not _has_certificate(v), _NO_CERTIFICATE),
     Contradiction("ssl_ca_certs", lambda v: v["ssl_ca_certs"] and not _has_certificate(v), _NO_CERTIFICATE),
     Contradiction("ssl_cert_reqs", lambda v: v["ssl_cert_reqs"] and not _has_certificate(v), _NO_CERTIFICATE),

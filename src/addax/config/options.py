@@ -476,7 +476,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("ssl_cert_reqs", Whole(0, 2), 0, TLS,
            "Whether clients need a certificate: 0 no, 1 optional, 2 required.", setting="tls.cert_reqs"),
     Option("ssl_ca_certs", Text("FILE"), None, TLS,
-           "Certificates of the authorities that clients' certificates must be from.",
+           "Certificates of the authorities that clients' certificates must be from; clients are asked for one by "
+           "--ssl-cert-reqs.",
            setting="tls.ca_certs", nullable=True),
     Option("ssl_ciphers", Text(), None, TLS,
            "Ciphers for TLS 1.2, as OpenSSL writes them.", setting="tls.ciphers", nullable=True,
