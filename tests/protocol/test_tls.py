@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import ssl
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -689,6 +690,51 @@ def test_websocket_client_says_farewell(context: ssl.SSLContext, material: TlsMa
     testing.run(scenario())
 
 
+def test_websocket_waits_for_a_client_that_takes_nothing(context: ssl.SSLContext, material: TlsMaterial) -> None:
+    sent: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for number in range(10):
+            await send({"type": "websocket.send", "bytes": b"x" * 40000})
+            sent.append(number)
+
+    async def scenario() -> None:
+        client = await TlsClient(make_port(app, material), context).handshake()
+        client.fake.host.is_client_taking = False
+        await client.send(UPGRADE)
+        assert 0 < len(sent) < 4
+        client.fake.host.take()
+        await testing.settle()
+        assert len(sent) == 10
+        client.pull()
+        assert client.plain.count(b"x" * 40000) == 10
+
+    testing.run(scenario())
+
+
+def test_stop_closes_a_websocket_and_says_so(
+    context: ssl.SSLContext, material: TlsMaterial, fake_clock: FakeClock
+) -> None:
+    async def scenario() -> None:
+        client = await TlsClient(make_port(talk, material), context).handshake()
+        await client.send(UPGRADE)
+        client.plain.clear()
+        client.layer.start_draining(0.0)
+        await testing.settle()
+        while not client.plain:
+            # Spread over a moment, so that clients do not all come back at once.
+            await fake_clock.advance(client.fake, 1)
+            client.pull()
+        assert client.plain == b"\x88\x02" + (1012).to_bytes(2, "big")
+        await client.send(b"\x88\x82\0\0\0\0\x03\xf4")
+        assert client.is_closed
+        assert client.fake.host.ending is not None
+
+    testing.run(scenario())
+
+
 # ---- back-pressure
 
 
@@ -736,6 +782,30 @@ def test_reading_pauses_while_the_application_does_not_take_the_body(
         await testing.settle()
         assert client.fake.host.is_reading
         assert len(client.responses()[0].body) == size
+
+    testing.run(scenario())
+
+
+def test_client_that_has_not_taken_the_handshake_yet(context: ssl.SSLContext, material: TlsMaterial) -> None:
+    sent: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(body(b"x", True))
+        sent.append(True)
+        await send(body())
+
+    async def scenario() -> None:
+        client = TlsClient(make_port(app, material), context)
+        await client.fake.send(client.hello())
+        client.layer.write_paused()
+        await client.handshake()
+        await client.send(GET)
+        assert not sent
+        client.layer.write_resumed()
+        await testing.settle()
+        assert sent
+        assert statuses(client) == [200]
 
     testing.run(scenario())
 
@@ -1277,6 +1347,31 @@ def test_client_without_a_good_certificate_is_refused(
 
     testing.run(scenario())
     assert "TLS connection failed" in lines()[0]
+
+
+def test_authorities_are_looked_up_in_a_directory(
+    context: ssl.SSLContext, authority: Authority, other_authority: Authority, tmp_path: Path
+) -> None:
+    app = Scopes()
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(authority.file)]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    (tmp_path / f"{name}.0").symlink_to(authority.file)
+    settings = settings_of(authority.server("a.example"), cert_reqs=2, ca_certs=str(tmp_path))
+
+    async def scenario() -> None:
+        port = make_port(app, load(settings))
+        stranger = TlsClient(port, authority.client_context(other_authority.client()))
+        with contextlib.suppress(OSError):
+            await stranger.handshake()
+        assert stranger.fake.host.ending == "linger"
+        friend = authority.client("/CN=friend")
+        context.load_cert_chain(friend.certfile, friend.keyfile)
+        client = await TlsClient(port, context).handshake()
+        await client.send(GET)
+        assert statuses(client) == [200]
+
+    testing.run(scenario())
+    assert [tls["client_cert_name"] for tls in app.tls] == ["CN=friend"]
 
 
 def test_name_that_cannot_be_read_ends_the_connection(

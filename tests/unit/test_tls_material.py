@@ -99,10 +99,6 @@ def test_clients_certificates(files: Files, authority: Authority, mode: int) -> 
     assert [one["subject"] for one in material.context.get_ca_certs()] == [((("commonName", "Test Authority"),),)]
 
 
-def test_authorities_in_a_directory(files: Files, tmp_path: Path) -> None:
-    load(settings_of(files, cert_reqs=2, ca_certs=str(tmp_path)))
-
-
 def test_further_certificates(authority: Authority, files: Files) -> None:
     others = [authority.server("b.example", "c.example"), authority.server("*.d.example", "c.example")]
     extra = ((str(others[0].certfile), str(others[0].keyfile)), (str(others[1].combined), None))

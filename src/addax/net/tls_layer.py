@@ -333,6 +333,9 @@ class TlsLayer(Host):
         has_more = bool(self._incoming.pending)
         inner = self._inner = self._port.make_connection()
         inner.connected(self, self._peer)
+        if self._is_write_paused:
+            # The host says so once, and may have said it of the handshake.
+            inner.write_paused()
         if self._is_draining:
             # A request that is here already is not to be lost because the time for idle connections is over.
             inner.start_draining(None if has_more else self._rest_s)
