@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -57,6 +58,8 @@ class Proxy:
 
     program = ""
     config = ""
+    #: It does not look into requests, and says who the client is by the PROXY protocol.
+    hands_on_bytes = False
     #: What ends it at once, connections included.
     stop_signal = signal.SIGTERM
 
@@ -71,6 +74,11 @@ class Proxy:
         path.write_text(substitute(own, changes))
         self._log = folder / f"{self.program}.log"
         self._arguments = self._command(str(path))
+
+    @classmethod
+    def why_missing(cls) -> str | None:
+        """Why it cannot be started here; None if it can."""
+        return None if find_program(cls.program) else f"{cls.program} is not installed"
 
     def _own_changes(self) -> dict[str, str]:
         raise NotImplementedError
@@ -143,17 +151,58 @@ class Nginx(Proxy):
             f"{name}_temp_path {self.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         return {
+            **self._changes_of_the_process(),
+            "access_log /var/log/nginx/access.log;": f"access_log off;\n{temporary}",
+            "listen 80 default_server;": f"listen {host}:{port} default_server;",
+        }
+
+    def _changes_of_the_process(self) -> dict[str, str]:
+        return {
             # Only root may change it, and another one may not look into the folder of root's test.
             "user www-data;\n": f"user {pwd.getpwuid(0).pw_name};\n" if os.getuid() == 0 else "",
             "worker_processes auto;": "worker_processes 2;\ndaemon off;",
             "/run/nginx.pid": f"{self.folder}/nginx.pid",
             "error_log /var/log/nginx/error.log": "error_log stderr",
-            "access_log /var/log/nginx/access.log;": f"access_log off;\n{temporary}",
-            "listen 80 default_server;": f"listen {host}:{port} default_server;",
         }
 
     def _command(self, path: str) -> tuple[str, ...]:
         return ("-c", path, "-p", str(self.folder), "-e", "stderr")
+
+
+class NginxStream(Nginx):
+    """nginx with ``deploy/nginx-stream.conf``."""
+
+    config = "nginx-stream.conf"
+    hands_on_bytes = True
+
+    @classmethod
+    def why_missing(cls) -> str | None:
+        """See ``Proxy``."""
+        reason = super().why_missing()
+        if reason is None and cls._find_module() is None:
+            return "nginx has no stream module here (Debian: libnginx-mod-stream)"
+        return reason
+
+    @staticmethod
+    def _find_module() -> str | None:
+        """The file of the stream module; empty if nginx has it built in, None if it has none."""
+        program = find_program("nginx")
+        assert program is not None
+        said = subprocess.run([program, "-V"], capture_output=True, text=True, check=True).stderr
+        if re.search(r"--with-stream(?!\S)", said):
+            return ""
+        folder = re.search(r"--modules-path=(\S+)", said)
+        path = Path(folder[1]) / "ngx_stream_module.so" if folder is not None else None
+        return str(path) if path is not None and path.is_file() else None
+
+    def _own_changes(self) -> dict[str, str]:
+        host, port = self.address
+        module = self._find_module()
+        return {
+            **self._changes_of_the_process(),
+            "load_module modules/ngx_stream_module.so;": f"load_module {module};" if module else "",
+            "listen 80;": f"listen {host}:{port};",
+        }
 
 
 class HAProxy(Proxy):
@@ -199,3 +248,4 @@ class HAProxyTcp(HAProxy):
     """HAProxy with ``deploy/haproxy-tcp.cfg``."""
 
     config = "haproxy-tcp.cfg"
+    hands_on_bytes = True

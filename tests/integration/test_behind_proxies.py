@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from harness import PATIENCE_S
 from load_generator import LoadGenerator
-from proxies import HAProxy, HAProxyTcp, Nginx, Proxy, find_program, free_port
+from proxies import HAProxy, HAProxyTcp, Nginx, NginxStream, Proxy, find_program, free_port
 from raw_websocket import RawWebSocket
 from supervised import Supervised, supervised
 
@@ -63,6 +63,7 @@ SETTINGS = {
     "HAProxy to TCP": Setting(HAProxy),
     "HAProxy to a Unix socket": Setting(HAProxy, is_unix=True),
     "HAProxy with the PROXY protocol": Setting(HAProxyTcp, arguments=("--proxy-protocol",)),
+    "nginx with the PROXY protocol": Setting(NginxStream, arguments=("--proxy-protocol",)),
 }
 
 
@@ -71,6 +72,11 @@ def upstream(setting: Setting, port: int, path: str) -> dict[str, str]:
 
     No request is repeated and no connection tried twice: what these tests show needs none of it.
     """
+    if setting.kind is NginxStream:
+        return {
+            "proxy_next_upstream on;": "proxy_next_upstream off;",
+            "server 127.0.0.1:8000;": f"server 127.0.0.1:{port};",
+        }
     if setting.kind is Nginx:
         changes = {
             "keepalive_timeout 20s;": "keepalive_timeout 1s;",
@@ -135,11 +141,12 @@ class Site:
 def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Each way, once for all tests."""
     setting = SETTINGS[request.param]
-    if find_program(setting.kind.program) is None:
-        pytest.skip(f"{setting.kind.program} is not installed")
+    reason = setting.kind.why_missing()
+    if reason is not None:
+        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("site")
     path = str(folder / "http.sock")
-    tls_port = free_port() if setting.kind is not HAProxyTcp and find_program("openssl") else 0
+    tls_port = free_port() if not setting.kind.hands_on_bytes and find_program("openssl") else 0
     where = ("--bind", f"unix:{path}") if setting.is_unix else ()
     with supervised(folder, *where, *QUICK, *TRUSTING, *setting.arguments) as server:
         server.wait_for_workers(2)
@@ -163,7 +170,7 @@ def assert_is_the_client(site: Site, found: Mapping[str, Any], scheme: str) -> N
     host, port = found["client"]
     assert host == CLIENT
     # A field says no port; the PROXY protocol does.
-    assert (port > 0) == (site.setting.kind is HAProxyTcp)
+    assert (port > 0) == site.setting.kind.hands_on_bytes
     assert found["scheme"] == scheme
     assert found["root_path"] == ""
     assert [value for name, value in found["headers"] if name == "host"] == ["shop.example"]
@@ -174,7 +181,7 @@ def test_client_is_the_one_who_has_connected_and_lies_end_at_the_edge(behind: Si
         for fields in ({}, LIES, {"X-Forwarded-For": "127.0.0.1"}):
             found = get_json(client, "/scope", fields)
             assert_is_the_client(behind, found, "http")
-            if behind.setting.kind is not HAProxyTcp:
+            if not behind.setting.kind.hands_on_bytes:
                 assert not {"lie.test", "/lie", "ftp"} & {value for _name, value in found["headers"]}
                 assert "198.51.100.66" not in str(found)
 
@@ -183,7 +190,7 @@ def test_connections_to_addax_are_used_again(behind: Site) -> None:
     seen: set[str] = set()
     with behind.client() as client:
         for number in range(REQUESTS_ON_KEPT_COUNT):
-            if number % 10 == 0 and behind.setting.kind is not HAProxyTcp:
+            if number % 10 == 0 and not behind.setting.kind.hands_on_bytes:
                 # Of other clients as well, where the proxy knows what a request is.
                 client.close()
             seen |= set(get_json(client, "/sockets"))
@@ -233,12 +240,12 @@ def test_deploys_under_load_fail_no_request_through_the_proxy(behind: Site) -> N
     with behind.client() as client:
         client.request("GET", "/version")
         assert client.getresponse().read() == f"deploy {done_count}".encode()
-    if behind.setting.kind is Nginx:
+    if behind.proxy.program == "nginx":
         assert behind.proxy.log_lines() == []
 
 
 @pytest.mark.parametrize(
-    "behind", [name for name in SETTINGS if SETTINGS[name].kind is not HAProxyTcp], indirect=True, scope="module"
+    "behind", [name for name in SETTINGS if not SETTINGS[name].kind.hands_on_bytes], indirect=True, scope="module"
 )
 def test_tls_ends_at_the_edge(behind: Site) -> None:
     if behind.tls_port == 0:

@@ -11,7 +11,7 @@ import pytest
 from addax.config.options import BY_NAME
 
 ROOT = Path(__file__).parents[2]
-FILES = ["nginx.conf", "haproxy.cfg", "haproxy-tcp.cfg"]
+FILES = ["nginx.conf", "haproxy.cfg", "haproxy-tcp.cfg", "nginx-stream.conf"]
 
 
 def read(path: str) -> str:
@@ -25,7 +25,8 @@ def shown(language: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("language", "number", "name"), [("nginx", 0, "nginx.conf"), ("haproxy", 0, FILES[1]), ("haproxy", 1, FILES[2])]
+    ("language", "number", "name"),
+    [("nginx", 0, FILES[0]), ("haproxy", 0, FILES[1]), ("haproxy", 1, FILES[2]), ("nginx", 1, FILES[3])],
 )
 def test_page_shows_lines_of_the_file_in_their_order(language: str, number: int, name: str) -> None:
     lines = iter([line.strip() for line in read(f"deploy/{name}").splitlines()])
@@ -60,17 +61,25 @@ def kept_s() -> int:
     return int(found[1])
 
 
-def test_haproxy_that_hands_on_bytes_waits_longer_than_addax() -> None:
-    for side in ("client", "server"):
-        found = re.search(rf"^ *timeout {side} (\d+)s$", read("deploy/haproxy-tcp.cfg"), re.MULTILINE)
-        assert found is not None
-        assert int(found[1]) > kept_s()
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("haproxy-tcp.cfg", r"timeout client (\d+)s"),
+        ("haproxy-tcp.cfg", r"timeout server (\d+)s"),
+        ("nginx-stream.conf", r"proxy_timeout (\d+)s;"),
+    ],
+)
+def test_proxy_that_hands_on_bytes_waits_longer_than_addax(name: str, setting: str) -> None:
+    found = re.search(rf"^ *{setting}$", read(f"deploy/{name}"), re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) > kept_s()
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_proxies_look_for_addax_where_the_units_put_it(name: str) -> None:
-    if name == "haproxy-tcp.cfg":
-        assert "server app1 127.0.0.1:8000" in read(f"deploy/{name}")
+    if name in ("haproxy-tcp.cfg", "nginx-stream.conf"):
+        # The PROXY protocol is for a port.
+        assert re.search(r"^ *server (app1 )?127\.0\.0\.1:8000;?$", read(f"deploy/{name}"), re.MULTILINE)
     else:
         assert "/run/addax/http.sock" in read(f"deploy/{name}")
         assert "ListenStream=/run/addax/http.sock" in read("deploy/addax.socket")
