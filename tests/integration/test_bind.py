@@ -238,6 +238,13 @@ def test_workers_keep_all_places_in_restart_and_upgrade(tmp_path: Path) -> None:
         expect_all_answer(folder, addresses)
         assert [os.lstat(folder / name).st_ino for name in ("a.sock", "b.sock")] == inodes
 
+        # The next release is broken: its supervisor gives up, and the files stay with those who serve.
+        server.app.write("broken", has_syntax_error=True)
+        server.send_signal(signal.SIGUSR2)
+        server.wait_for("; this one goes on.")
+        expect_all_answer(folder, addresses)
+        assert [os.lstat(folder / name).st_ino for name in ("a.sock", "b.sock")] == inodes
+
         server.send_signal(signal.SIGTERM)
         assert server.wait_for_supervisor() == 0
         assert list(folder.glob("*.sock")) == []

@@ -442,6 +442,16 @@ def test_close_leaves_a_successors_socket_file(opened: list[Listener], folder: P
     theirs.close()
 
 
+def test_a_bind_that_fails_half_way_leaves_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with pytest.raises(StartupError, match="operation not permitted"):
+        listen.open_listener(at(uds="s"))
+    assert list(folder.iterdir()) == []
+
+
 def test_close_survives_a_socket_file_that_is_gone(opened: list[Listener], folder: Path) -> None:
     listener = open_on(opened, uds="s")
     os.unlink("s")

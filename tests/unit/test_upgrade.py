@@ -63,7 +63,28 @@ def test_predecessor_that_is_gone_holds_up_nobody(monkeypatch: pytest.MonkeyPatc
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"parent": "x", "notify_fd": 1, "sockets": "{}"}'])
+def test_files_are_known_by_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    files = [["/run/app/http.sock", 7, 8]]
+    with ours, theirs:
+        set_variable(monkeypatch, parent=os.getppid(), notify_fd=theirs.fileno(), sockets="{}", files=files)
+        found = take_inheritance()
+        assert found is not None
+        assert [(file.path, file.identity) for file in found.files] == [("/run/app/http.sock", (7, 8))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"parent": "x", "notify_fd": 1, "sockets": "{}"}',
+        '{"parent": 1, "notify_fd": 1, "sockets": "{}", "files": [["/x", 1]]}',
+        '{"parent": 1, "notify_fd": 1, "sockets": "{}", "files": [[1, 1, 1]]}',
+    ],
+)
 def test_what_is_not_from_a_supervisor_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(StartupError, match=VARIABLE):

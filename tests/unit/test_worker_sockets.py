@@ -50,13 +50,51 @@ def test_successor_takes_what_was_bound(tmp_path: Path) -> None:
     text, fds = old.describe()
     copies = copy_all(text)
     assert len(fds) == 1
-    new = WorkerSockets(settings, copies)
+    new = WorkerSockets(settings, copies, inherited_files=old.files)
     old.leave_files()
     old.close()
+    new.own_files()
     assert new.bound == [[path]]
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
     new.close()
+    assert not os.path.exists(path)
+
+
+def test_successor_that_gives_up_leaves_the_files(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.sock")
+    settings = ListenSettings((Bind(uds=path),))
+    old = WorkerSockets(settings)
+    WorkerSockets(settings, copy_all(old.describe()[0]), inherited_files=old.files).close()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    old.close()
+    assert not os.path.exists(path)
+
+
+def test_successor_leaves_a_file_that_somebody_else_has_made_meanwhile(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.sock")
+    settings = ListenSettings((Bind(uds=path),))
+    old = WorkerSockets(settings)
+    os.unlink(path)
+    theirs = WorkerSockets(settings)
+    new = WorkerSockets(settings, copy_all(old.describe()[0]), inherited_files=old.files)
+    old.leave_files()
+    old.close()
+    new.own_files()
+    new.close()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    theirs.close()
+    assert not os.path.exists(path)
+
+
+def test_files_of_given_sockets_are_removed_at_the_end(tmp_path: Path) -> None:
+    path = str(tmp_path / "x.sock")
+    with socket.socket(socket.AF_UNIX) as theirs:
+        theirs.bind(path)
+        theirs.listen()
+        WorkerSockets.given(ListenSettings((Bind(uds=path), Bind(uds=f"{path}.gone"))), [theirs]).close()
     assert not os.path.exists(path)
 
 
@@ -111,10 +149,11 @@ def test_successor_takes_several_binds_and_all_their_files(tmp_path: Path) -> No
     old = WorkerSockets(settings)
     text, fds = old.describe()
     assert len(fds) == 4
-    new = WorkerSockets(settings, copy_all(text))
+    new = WorkerSockets(settings, copy_all(text), inherited_files=old.files)
     assert new.bound == old.bound
     old.leave_files()
     old.close()
+    new.own_files()
     for path in paths:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)

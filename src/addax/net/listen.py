@@ -61,6 +61,15 @@ class Listener:
         for file in self._files:
             file.give_to(uid, gid)
 
+    @property
+    def files(self) -> list[SocketFile]:
+        """The files of Unix sockets that are deleted at the end."""
+        return list(self._files)
+
+    def take_files(self, files: Iterable[SocketFile]) -> None:
+        """Delete these at the end, too: who has made them leaves them to this one."""
+        self._files.extend(files)
+
     def leave_files(self) -> None:
         """Leave our Unix socket files to who goes on listening there."""
         self._files.clear()

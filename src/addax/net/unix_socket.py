@@ -49,14 +49,15 @@ class SocketFile:
     Args:
         path: where it is.
         owner: who it was given to, because somebody asked for it.
+        identity: of the file that was made, device and inode; None: it is the one that is there now.
     """
 
-    def __init__(self, path: str, owner: Owner = ANYBODY) -> None:
+    def __init__(self, path: str, owner: Owner = ANYBODY, identity: tuple[int, int] | None = None) -> None:
         self._owner = owner
-        info = os.lstat(path)
         # The application may change the working directory before the end.
         self.path = os.path.abspath(path)
-        self._identity = (info.st_dev, info.st_ino)
+        #: Device and inode.
+        self.identity = _identify(path) if identity is None else identity
 
     def give_to(self, uid: int, gid: int) -> None:
         """Let the file belong to who this process is going to be, as far as nobody has asked for another owner."""
@@ -68,11 +69,15 @@ class SocketFile:
     def remove(self) -> None:
         """Delete the file if it is still ours. Call it before the socket closes: until then its inode is taken."""
         try:
-            info = os.lstat(self.path)
-            if (info.st_dev, info.st_ino) == self._identity:
+            if _identify(self.path) == self.identity:
                 os.unlink(self.path)
         except OSError:
             pass  # gone already, or its directory is no longer ours to write: nothing that a stop could still do
+
+
+def _identify(path: str) -> tuple[int, int]:
+    info = os.lstat(path)
+    return info.st_dev, info.st_ino
 
 
 def find_owner(place: str, user: str | None, group: str | None) -> Owner:
@@ -128,11 +133,15 @@ def listen_at(path: str, mode: int | None, backlog: int, owner: Owner = ANYBODY)
             stale_mode = _make_room(path)
             sock.bind(path)
             file = SocketFile(path, owner)
-            # Nobody can connect before listen(2), so owner and mode are right before the first connection.
-            if owner != ANYBODY:
-                os.chown(path, *owner)
-            os.chmod(path, next(bits for bits in (mode, stale_mode, DEFAULT_MODE) if bits is not None))
-            sock.listen(backlog)
+            try:
+                # Nobody can connect before listen(2), so owner and mode are right before the first connection.
+                if owner != ANYBODY:
+                    os.chown(path, *owner)
+                os.chmod(path, next(bits for bits in (mode, stale_mode, DEFAULT_MODE) if bits is not None))
+                sock.listen(backlog)
+            except BaseException:
+                file.remove()
+                raise
     except BaseException as error:
         sock.close()
         if isinstance(error, (OSError, ValueError)):

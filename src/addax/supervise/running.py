@@ -28,6 +28,7 @@ from addax.core.terminal import has_terminal
 from addax.loops import running
 from addax.net.listen import Address, explain_backlog
 from addax.net.notify import Notifier
+from addax.net.unix_socket import SocketFile
 from addax.supervise import privileges
 from addax.supervise.bulletin import Bulletin
 from addax.supervise.forensics import describe_exit
@@ -91,12 +92,15 @@ class Office:
         self.notifier.is_main = self.inheritance is None
         self.directory = starting_directory()
         set_title(title("supervisor", plan.app, plan.process_title))
-        inherited = self.inheritance.sockets if self.inheritance is not None else None
+        inherited: dict[int, list[list[int]]] | None = None
+        files: tuple[SocketFile, ...] = ()
+        if self.inheritance is not None:
+            inherited, files = self.inheritance.sockets, self.inheritance.files
         warning = explain_backlog(plan.settings.listen.backlog) if plan.sockets is None else None
         if warning is not None:
             logger.warning("%s", warning)
         self.sockets = plan.sockets or WorkerSockets(
-            plan.settings.listen, inherited, plan.settings.supervisor.workers_count
+            plan.settings.listen, inherited, plan.settings.supervisor.workers_count, files
         )
         self._pid_file = PidFile(plan.pid_file) if plan.pid_file is not None else None
         try:
@@ -125,6 +129,7 @@ class Office:
 
         def released() -> None:
             self.notifier.is_main = True
+            self.sockets.own_files()
             on_main()
 
         self._write_pid()

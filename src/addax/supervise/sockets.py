@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from addax.core.errors import StartupError
@@ -32,6 +32,7 @@ class WorkerSockets:
         inherited: descriptors for each bind, by worker number (0: for all), from a supervisor that this one takes over
             from.
         workers_count: how many workers there will be at first.
+        inherited_files: of the Unix sockets among them, see ``own_files``.
 
     Raises:
         StartupError: an address cannot be had, or what was inherited does not listen.
@@ -39,11 +40,16 @@ class WorkerSockets:
     """
 
     def __init__(
-        self, settings: ListenSettings, inherited: dict[int, list[list[int]]] | None = None, workers_count: int = 1
+        self,
+        settings: ListenSettings,
+        inherited: dict[int, list[list[int]]] | None = None,
+        workers_count: int = 1,
+        inherited_files: Iterable[SocketFile] = (),
     ) -> None:
         self._settings = settings
         self._workers_count = workers_count
         self._sets: dict[int, Listener] = {}
+        self._inherited_files = list(inherited_files)
         if inherited:
             self._adopt(inherited)
         else:
@@ -52,7 +58,11 @@ class WorkerSockets:
     @classmethod
     def given(cls, settings: ListenSettings, sockets: Sequence[socket.socket]) -> WorkerSockets:
         """Take sockets that somebody else has bound."""
-        return cls(settings, {_SHARED: [[os.dup(sock.fileno())] for sock in sockets]})
+        paths = [bind.uds for bind in settings.binds if bind.uds is not None]
+        files = [SocketFile(path) for path in paths if os.path.lexists(path)]
+        taken = cls(settings, {_SHARED: [[os.dup(sock.fileno())] for sock in sockets]}, inherited_files=files)
+        taken.own_files()
+        return taken
 
     @property
     def _first(self) -> int:
@@ -98,6 +108,19 @@ class WorkerSockets:
         }
         return json.dumps(numbers), [sock.fileno() for found in self._sets.values() for sock in found.sockets]
 
+    @property
+    def files(self) -> list[SocketFile]:
+        """The files of Unix sockets that are deleted at the end."""
+        return [file for found in self._sets.values() for file in found.files]
+
+    def own_files(self) -> None:
+        """Who has made the files that were inherited has left them to this one.
+
+        Until then they are that one's, which goes on listening there if this one cannot start.
+        """
+        next(iter(self._sets.values())).take_files(self._inherited_files)
+        self._inherited_files.clear()
+
     def leave_files(self) -> None:
         """A successor uses the same Unix sockets: their files stay."""
         for found in self._sets.values():
@@ -127,14 +150,10 @@ class WorkerSockets:
                     group.append(listen.adopt(fd, self._settings.backlog))
                     os.close(fd)
         for number, sockets in found.items():
-            self._sets[number] = Listener(sockets, self._existing_files())
+            self._sets[number] = Listener(sockets)
         if _SHARED in self._sets and self._settings.reuse_port:
             # They were bound for all: nobody else can bind beside them.
             self._settings = replace(self._settings, reuse_port=False)
-
-    def _existing_files(self) -> list[SocketFile]:
-        paths = [bind.uds for bind in self._settings.binds if bind.uds is not None]
-        return [SocketFile(path) for path in paths if os.path.lexists(path)]
 
 
 def read_sockets(text: str) -> dict[int, list[list[int]]]:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from addax.core.errors import StartupError
+from addax.net.unix_socket import SocketFile
 from addax.supervise.forensics import describe_exit
 from addax.supervise.orphan import start_orphan
 from addax.supervise.sockets import WorkerSockets, read_sockets
@@ -44,11 +45,13 @@ class Inheritance:
         parent: the process id of that one.
         notify_fd: where it is told that this one is ready; ends when that one has no more to say.
         sockets: descriptors by worker number and bind, see ``sockets``.
+        files: of Unix sockets among them; they are that one's until it has no more to say.
     """
 
     parent: int
     notify_fd: int
     sockets: dict[int, list[list[int]]]
+    files: tuple[SocketFile, ...] = ()
 
     def tell_ready(self, loop: asyncio.AbstractEventLoop, on_released: Callable[[], None]) -> None:
         """Let the old one end.
@@ -80,8 +83,9 @@ def take_inheritance() -> Inheritance | None:
         return None
     try:
         fields = json.loads(text)
-        found = Inheritance(int(fields["parent"]), int(fields["notify_fd"]), read_sockets(fields["sockets"]))
-    except (ValueError, KeyError, TypeError) as error:
+        files = tuple(SocketFile(path, identity=(int(dev), int(ino))) for path, dev, ino in fields.get("files", ()))
+        found = Inheritance(int(fields["parent"]), int(fields["notify_fd"]), read_sockets(fields["sockets"]), files)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StartupError(f"{VARIABLE} is set to {text!r}, which is for the use of addax alone") from error
     if not _is_from(found):
         raise StartupError(f"{VARIABLE} names process {found.parent}, which has not started this one")
@@ -155,7 +159,8 @@ class Upgrade:
             return
         ours, theirs = socket.socketpair()
         text, fds = self._sockets.describe()
-        fields = {"parent": os.getpid(), "notify_fd": theirs.fileno(), "sockets": text}
+        files = [(file.path, *file.identity) for file in self._sockets.files]
+        fields = {"parent": os.getpid(), "notify_fd": theirs.fileno(), "sockets": text, "files": files}
         try:
             self._pid = self._spawn(json.dumps(fields), [theirs.fileno(), *fds])
         except OSError as error:
