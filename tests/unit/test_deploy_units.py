@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from addax.config.checks import check
+from addax.config.config import Config
 from addax.config.options import BY_NAME
 
 ROOT = Path(__file__).parents[2]
@@ -28,18 +29,32 @@ def read_unit(name: str) -> dict[str, list[str]]:
 
 
 def options(unit: dict[str, list[str]]) -> dict[str, str]:
-    """The options of the command line; each has a value here."""
+    """The options of the command line."""
     program, app, *words = shlex.split(unit["Service.ExecStart"][0])
     assert (Path(program).name, app) == ("addax", "main:app")
-    return {
-        flag.removeprefix("--").replace("-", "_"): value for flag, value in zip(words[::2], words[1::2], strict=True)
-    }
+    found: dict[str, str] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name = word.removeprefix("--").replace("-", "_")
+            # What has no value is a switch.
+            found[name] = "on"
+        else:
+            found[name] = word
+    return found
 
 
 def test_command_line_is_one_that_addax_takes() -> None:
     given = options(read_unit("addax.service"))
     assert given.keys() <= BY_NAME.keys()
     assert check(given)["fd"] == "systemd:web"
+
+
+def test_reload_finds_a_supervisor_whatever_the_number_of_cores() -> None:
+    # A process without one ends by SIGHUP, which systemd takes for an orderly end, after which it starts nothing.
+    unit = read_unit("addax.service")
+    assert unit["Service.Type"] == ["notify-reload"]
+    assert Config("main:app", **{**check(options(unit)), "workers": 1, "bind": []}).use_subprocess
 
 
 def test_service_takes_the_socket_by_its_name() -> None:
