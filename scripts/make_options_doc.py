@@ -58,7 +58,7 @@ def _row(option: Option) -> str:
 def _names(option: Option) -> str:
     if not option.in_cli:
         return f"`{option.name}`"
-    names = [option.flag]
+    names = [option.flag, *filter(None, [option.alias])]
     if getattr(option.kind, "style", "") == "pair":
         names.append("--no-" + option.flag.removeprefix("--"))
     if option.spelling:

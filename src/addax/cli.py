@@ -87,7 +87,7 @@ def _click_option(option: Option) -> click.Option:
         flags += "/--no-" + option.flag.removeprefix("--")
     settings: dict[str, Any] = {"is_flag": True} if is_flag else {"metavar": option.kind.placeholder(), "type": str}
     return click.Option(
-        [flags, option.name],
+        [flags, *filter(None, [option.alias]), option.name],
         default=None,
         multiple=option.multiple,
         help=_help_text(option),

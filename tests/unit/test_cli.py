@@ -119,6 +119,11 @@ def test_every_option_reaches_config(served: list[Config], tmp_path: Path) -> No
     assert (config.access_log, config.use_colors, config.limit_body_size) == (False, True, 11)
 
 
+def test_hosts_have_a_flag_in_the_plural_too(served: list[Config]) -> None:
+    assert call("main:app", "--allowed-hosts", "a.test", "--allowed-host", "b.test").exit_code == 0
+    assert served[0].allowed_hosts == ["a.test", "b.test"]
+
+
 def test_options_about_proxies_reach_config(served: list[Config]) -> None:
     assert call("main:app", "--forwarded-field", "host", ADDAX_FORWARDED_HOPS="2").exit_code == 0
     assert call("main:app", "--forwarded-hops", "none", ADDAX_FORWARDED_HOPS="2").exit_code == 0
@@ -303,7 +308,8 @@ def test_help_has_every_option_under_its_heading() -> None:
     flat = " ".join(text.split())
     assert [heading for heading in GROUPS if f"\n{heading}:\n" in text] == list(GROUPS[:-1])
     for option in OPTIONS:
-        assert (f"  {option.flag} " in text) == option.in_cli
+        flags = ", ".join(filter(None, (option.flag, option.alias)))
+        assert (f"  {flags} " in text) == option.in_cli
         assert (option.help in flat) or not option.in_cli or "-" in option.help
     assert "--no-access-log" in text
     assert "[default: 30 seconds; 0 or more, or none]" in flat

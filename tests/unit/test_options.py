@@ -111,6 +111,7 @@ def test_option_is_explained(option: Option) -> None:
 def test_option_names_and_flags_are_unique() -> None:
     assert len(BY_NAME) == len(OPTIONS)
     assert len({option.flag for option in OPTIONS}) == len(OPTIONS)
+    assert {option.alias for option in OPTIONS if option.alias}.isdisjoint(option.flag for option in OPTIONS)
 
 
 def test_every_flag_of_uvicorn_is_there_and_not_marked_new() -> None:

@@ -102,6 +102,7 @@ class Option:
         help: one or two sentences, without the default.
         setting: where its value goes in ``Settings``, ``section.field``; empty: not into them.
         spelling: the long flag where it is not made from the name (options given several times have a plural name).
+        alias: another long flag that is the same.
         nullable: whether None is a value too (in text: ``none``, for numbers).
         shown_default: the default in words where the value itself does not say it.
         multiple: given several times on the command line, a list in code.
@@ -117,6 +118,7 @@ class Option:
     help: str
     setting: str = ""
     spelling: str = ""
+    alias: str = ""
     nullable: bool = False
     shown_default: str | None = None
     multiple: bool = False
@@ -246,7 +248,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("allowed_hosts", HostPattern(), (), LISTENING,
            "Host that is served: a name, *.name for all below it, or an IP address; with a port, only at that one. "
            "Requests for others are answered 421.",
-           setting="http1.allowed_hosts", spelling="--allowed-host", multiple=True, shown_default="all", is_new=True),
+           setting="http1.allowed_hosts", spelling="--allowed-host", alias="--allowed-hosts", multiple=True,
+           shown_default="all", is_new=True),
     # --- Event loop and parser --------------------------------------------------------------------------------------
     Option("loop", Choice(("auto", *LOOPS, "none"), later=("zuvloop",), target="module:factory"), "auto", PROTOCOLS,
            "Event loop: auto is uvloop where it is installed, else asyncio; none keeps what asyncio itself would "
