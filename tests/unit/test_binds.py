@@ -35,6 +35,8 @@ GOOD = [
     ("systemd:web", Bind(fd="systemd:web")),
     ("systemd:80", Bind(fd="systemd:80")),
     ("systemd-host:80", Bind(host="systemd-host", port=80)),
+    ("*:80", Bind(host=None, port=80)),
+    ("unix:./@name", Bind(uds="./@name")),
 ]
 
 BAD = [
@@ -70,6 +72,7 @@ BAD = [
     ("unix:/nowhere/at/all/s", "directory '/nowhere/at/all' does not exist"),
     (f"unix:{os.path.dirname(__file__)}", "is a directory"),
     ("unix:a\0b", "null character"),
+    ("unix:@name", "'@name' is an abstract socket, which everybody may use: write ./@name for a file"),
     ("unix:s?", "'' is not one of mode=…, user=…, group=… and tls=…"),
     ("unix:s?mode", "'mode' is not one of"),
     ("unix:s?mode=", "'mode=' is not one of"),
@@ -132,6 +135,7 @@ def test_any_text_is_a_place_or_a_value_error_and_a_place_says_what_it_is(text: 
         ["Host:1", "host:1"],
         ["[::1]:1", "[0:0::1]:1"],
         ["[::]:1", ":1"],
+        ["*:1", ":1"],
         ["unix:././s", "unix:s?mode=600"],
         ["fd://3", "fd://03"],
         ["systemd:web", "systemd:web"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +39,20 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def have_cores(monkeypatch: pytest.MonkeyPatch, count: int | None) -> None:
     monkeypatch.setattr(os, "process_cpu_count", lambda: count, raising=False)
+
+
+def test_files_are_read_without_the_interpreters_own(tmp_path: Path) -> None:
+    # After --user these may be out of reach, and with them a codec that nobody has used yet.
+    (tmp_path / "some").write_text("a\n")
+    script = """
+import pathlib, sys
+from addax.config.capacity import read_lines
+from addax.net.port_owner import describe_port
+sys.modules["encodings.ascii"] = None
+assert read_lines(pathlib.Path(sys.argv[1])) == ["a", ""]
+describe_port(2, "127.0.0.1", 0)
+"""
+    subprocess.run([sys.executable, "-c", script, tmp_path / "some"], check=True)
 
 
 # --- cores ------------------------------------------------------------------------------------------------------------

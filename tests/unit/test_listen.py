@@ -251,6 +251,20 @@ def test_open_listener_on_a_privileged_port_says_what_is_needed(monkeypatch: pyt
         listen.open_listener(at(port=80))
 
 
+def test_open_listener_on_a_link_local_address_says_that_it_needs_its_interface(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> socket.socket:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(tcp_socket, "_bind", refuse)
+    hint = " (a link-local address needs its interface, as in fe80::1%eth0)"
+    for address, expected in ((("fe80::1", 80, 0, 0), hint), (("fe80::1", 80, 0, 2), ""), (("fd00::1", 80, 0, 0), "")):
+        with pytest.raises(StartupError) as caught:
+            tcp_socket.bind_all([tcp_socket.Target(socket.AF_INET6, address, True)], 1, False)
+        assert str(caught.value).endswith("invalid argument" + expected)
+
+
 def test_open_listener_with_an_impossible_port_fails_in_one_line() -> None:
     target = tcp_socket.Target(socket.AF_INET, ("127.0.0.1", 99999), True)
     with pytest.raises(StartupError, match=r"\('127\.0\.0\.1', 99999\): .*0-65535"):
@@ -543,6 +557,10 @@ def test_fd_of_a_unix_socket_keeps_its_family_and_its_file(opened: list[Listener
     assert (folder / "s").exists()
 
 
+def test_abstract_socket_is_shown_as_other_programs_show_it() -> None:
+    assert listen.describe(Bind(fd=3), ["\0name"], "http") == ("socket ", "@name")
+
+
 def test_addresses_of_a_socket_without_a_file_are_text(opened: list[Listener]) -> None:
     if sys.platform == "linux":  # elsewhere every Unix socket has a file
         with socket.socket(socket.AF_UNIX) as parent:
@@ -689,6 +707,22 @@ def test_describe_port_survives_a_process_table_that_vanishes(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "listdir", vanish)
     assert port_owner.describe_port(socket.AF_INET, "127.0.0.1", 8000, proc) == " (held by a process of user 987654)"
+
+
+def test_describe_path_takes_the_lowest_process_of_those_that_share_the_socket(tmp_path: Path) -> None:
+    proc = make_proc(tmp_path, processes={110: (7, b"worker"), 95: (7, b"parent"), 90: (8, b"other"), 120: (9, b"new")})
+    assert port_owner.describe_path("/run/a b.sock", 110, proc) == " (held by process 110: worker)"
+    (tmp_path / "net" / "unix").write_text(
+        "Num       RefCount Protocol Flags    Type St Inode Path\n"
+        "0000000000000000: 00000002 00000000 00010000 0001 01     7 /run/a b.sock\n"
+        # Another one of that name; a connection to it; somebody without a name.
+        "0000000000000000: 00000002 00000000 00010000 0001 01     8 a b.sock\n"
+        "0000000000000000: 00000003 00000000 00000000 0001 03     9 /run/a b.sock\n"
+        "0000000000000000: 00000003 00000000 00010000 0001 01    10\n"
+    )
+    assert port_owner.describe_path("../run/a b.sock", 110, proc) == " (held by process 95: parent)"
+    assert port_owner.describe_path("/run/a b.sock", 120, proc) == " (held by process 120: new)"
+    assert port_owner.describe_path("/run/c.sock", 110, proc) == " (held by process 110: worker)"
 
 
 def test_describe_process_shows_nothing_that_harms_a_terminal(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def find_control_groups(root: Path, controller: str) -> Iterator[Path]:
 def read_lines(path: Path) -> list[str]:
     """The lines of a small file; none if it cannot be read."""
     try:
-        return path.read_text(encoding="ascii", errors="replace").split("\n")
+        # As bytes: after --user the interpreter may be out of reach, and a codec would be imported from there.
+        return path.read_bytes().decode("ascii", "replace").split("\n")
     except (OSError, ValueError):  # ValueError: no path at all, for what the path is made of came from a file too
         return []
 

@@ -29,13 +29,16 @@ _OURS = frozenset({"connection", "content-length", "keep-alive", "te", "trailer"
 
 @dataclass(frozen=True)
 class HostName(Kind):
-    """What to bind: a name or an IP address, without port, scheme or brackets."""
+    """What to bind: a name or an IP address, without port, scheme or brackets; ``*`` or empty: every interface."""
 
     metavar = "HOST"
 
     def read(self, value: object) -> str:
         """See ``Kind.read``."""
         host = as_text(value)
+        if host == "*":
+            # The name service of some systems, and no other, takes it for every interface; and it makes no URL.
+            return ""
         if "://" in host or "/" in host:
             raise ValueError(f"{host!r} is not a host: leave scheme and path out")
         if host.startswith("[") or host.endswith("]"):
@@ -59,6 +62,9 @@ class SocketPath(Kind):
         directory = os.path.dirname(path)
         if not path:
             raise ValueError("the path is empty")
+        if path.startswith("@"):
+            # nginx, HAProxy and systemd write them so. They have no file, and so nobody who may not use them.
+            raise ValueError(f"{path!r} is an abstract socket, which everybody may use: write ./{path} for a file")
         if directory and not os.path.isdir(directory):
             raise ValueError(f"directory {directory!r} does not exist")
         if os.path.isdir(path):

@@ -316,7 +316,8 @@ def describe(bind: Bind, bound: Sequence[Address], scheme: str) -> tuple[str, st
         What it is (empty for a URL), and where.
     """
     if bind.fd is not None:
-        return "socket ", ", ".join(map(str, bound))
+        # The first character of an abstract socket is no text; "@" is how other programs show it.
+        return "socket ", ", ".join(map(str, bound)).replace("\0", "@")
     if bind.uds is not None:
         return "unix socket ", bind.uds
     # The name that was asked for, not what it resolved to: that is what goes into a browser.

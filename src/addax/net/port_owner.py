@@ -19,6 +19,8 @@ SEARCH_S = 0.5
 _COMMAND_WORDS_COUNT = 3
 _COMMAND_MAX_CHARS = 80
 _LISTEN = "0A"
+#: A flag of Unix sockets, __SO_ACCEPTCON.
+_UNIX_LISTEN = "00010000"
 
 
 class _Entry(NamedTuple):
@@ -56,6 +58,19 @@ def describe_port(family: int, host: str, port: int, proc: str = "/proc") -> str
     return f" (held by a process of user {_user_name(entries[0].uid)})"
 
 
+def describe_path(path: str, pid: int, proc: str = "/proc") -> str:
+    """Say who listens on a Unix socket, in the form of ``describe_port``.
+
+    Args:
+        path: where.
+        pid: the process that has called ``listen`` last: of several that share the socket, any.
+        proc: where the proc file system is.
+    """
+    links = _listening_at(os.path.basename(path), proc).intersection(_links(f"{proc}/{pid}/fd"))
+    first = _find_process(proc, links) if links else None
+    return describe_process(pid if first is None else first, proc)
+
+
 def describe_process(pid: int, proc: str = "/proc") -> str:
     """Name a process by its id and the beginning of its command line, in the form of ``describe_port``."""
     if pid == os.getpid():
@@ -67,7 +82,8 @@ def describe_process(pid: int, proc: str = "/proc") -> str:
 def _listening(proc: str) -> Iterator[_Entry]:
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         try:
-            with open(f"{proc}/net/{name}", encoding="ascii") as table:
+            # The one codec that is always loaded: after --user the interpreter may be out of reach.
+            with open(f"{proc}/net/{name}", encoding="utf-8", errors="replace") as table:
                 rows = [line.split() for line in table]
         except OSError:
             continue
@@ -75,6 +91,22 @@ def _listening(proc: str) -> Iterator[_Entry]:
             if len(row) > 9 and row[3] == _LISTEN:
                 address, _, port = row[1].partition(":")
                 yield _Entry(family, _from_hex(address), int(port, 16), int(row[7]), int(row[9]))
+
+
+def _listening_at(name: str, proc: str) -> set[str]:
+    """Links to the Unix sockets that listen at a file of this name; the table has paths as they were bound."""
+    found: set[str] = set()
+    try:
+        with open(f"{proc}/net/unix", encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                words = line.rstrip("\n").split(" ", 6)
+                if len(words) == 7 and words[3] == _UNIX_LISTEN:
+                    inode, _, path = words[6].lstrip().partition(" ")
+                    if os.path.basename(path) == name:
+                        found.add(f"socket:[{inode}]")
+    except OSError:
+        pass
+    return found
 
 
 def _from_hex(text: str) -> bytes:
@@ -102,22 +134,21 @@ def _find_process(proc: str, links: set[str]) -> int | None:
     for pid in pids:
         if time.monotonic() > deadline:
             return None
-        if _holds(f"{proc}/{pid}/fd", links):
+        if any(link in links for link in _links(f"{proc}/{pid}/fd")):
             return pid
     return None
 
 
-def _holds(folder: str, links: set[str]) -> bool:
+def _links(folder: str) -> Iterator[str]:
+    """What the descriptors of a process are."""
     try:
         for name in os.listdir(folder):
             try:
-                if os.readlink(f"{folder}/{name}") in links:
-                    return True
+                yield os.readlink(f"{folder}/{name}")
             except OSError:
                 continue  # closed meanwhile
     except OSError:
         pass  # somebody else's process, or gone
-    return False
 
 
 def _command(proc: str, pid: int) -> str:

@@ -6,6 +6,7 @@ Called by ``net.listen``. Only ``resolve_host`` may wait, for the name service.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import sys
@@ -147,7 +148,13 @@ def _failure(family: int, address: tuple[Any, ...], error: OSError) -> StartupEr
         text += port_owner.describe_port(family, address[0], address[1])
     elif error.errno == errno.EACCES and address[1] < 1024:
         text += " (ports below 1024 need more rights)"
+    elif error.errno == errno.EINVAL and family == socket.AF_INET6 and _lacks_interface(address):
+        text += f" (a link-local address needs its interface, as in {address[0]}%eth0)"
     return StartupError(text)
+
+
+def _lacks_interface(address: tuple[Any, ...]) -> bool:
+    return address[3] == 0 and ipaddress.IPv6Address(address[0]).is_link_local
 
 
 def words(error: OSError | OverflowError) -> str:

@@ -201,14 +201,14 @@ def _probe(path: str) -> str | None:
             return None
         except (TimeoutError, BlockingIOError):
             return ""  # alive, and its backlog is full
-        return _peer_process(probe)
+        return _peer_process(probe, path)
 
 
-def _peer_process(probe: socket.socket) -> str:
+def _peer_process(probe: socket.socket, path: str) -> str:
     if sys.platform != "linux":
         return ""
     pid, _uid, _gid = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return port_owner.describe_process(pid) if pid > 0 else ""
+    return port_owner.describe_path(path, pid) if pid > 0 else ""
 
 
 def _in_use(path: str, detail: str) -> StartupError:
