@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +52,38 @@ def test_command_line_is_one_that_addax_takes() -> None:
     given = options(read_unit("addax.service"))
     assert given.keys() <= BY_NAME.keys()
     assert check(given)["fd"] == "systemd:web"
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze (Debian: systemd) is not installed"
+)
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    version = re.match(r"systemd (\d+)", run("systemd-analyze", "--version"))
+    assert version is not None
+    service = (ROOT / "deploy" / "addax.service").read_text("utf-8")
+    # What the machine of a test lacks, and what the file itself says of an older systemd.
+    changes = {
+        "/srv/app/.venv/bin/addax": sys.executable,
+        "WorkingDirectory=/srv/app": f"WorkingDirectory={tmp_path}",
+        **({"Type=notify-reload": "Type=notify"} if int(version[1]) < 253 else {}),
+    }
+    for old, new in changes.items():
+        # Once in a line that is no comment.
+        assert len(re.findall(rf"^[^#\n]*{re.escape(old)}", service, re.MULTILINE)) == 1, old
+        service = service.replace(old, new)
+    (tmp_path / "addax.service").write_text(service)
+    shutil.copy(ROOT / "deploy" / "addax.socket", tmp_path)
+    units = [str(tmp_path / name) for name in ("addax.service", "addax.socket")]
+    said = run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units)
+    # Of other units of this machine it may say what it likes.
+    assert [line for line in said.splitlines() if "addax." in line] == []
+
+
+def run(*command: str) -> str:
+    """What a command says; it has to succeed."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def test_reload_finds_a_supervisor_whatever_the_number_of_cores() -> None:
