@@ -23,12 +23,6 @@ BLOCK, BLOCK6 = v2_block(CLIENT, SERVER), v2_block(CLIENT6, SERVER6)
 LAST = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 
 
-@pytest.fixture(autouse=True)
-def _no_rest_without_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in conftest, for connections that have not sent their header."""
-    monkeypatch.setattr("addax.net.proxy_connection.DRAIN_REST_S", 0.0)
-
-
 async def addresses(scope: Any, receive: Any, send: Any) -> None:
     """Answers with both addresses."""
     if scope["type"] == "lifespan":

@@ -16,8 +16,8 @@ from addax.asgi.service import Service
 from addax.core.errors import RemoteProtocolError
 from addax.core.report import InProgress
 from addax.core.wire import Connection, Host, Peer
-from addax.http1.connection import DRAIN_REST_S
 from addax.net.proxy_protocol import ProxyHeader, decode
+from addax.net.resting import is_kept
 from addax.observe.line import client_text
 
 _logger = logging.getLogger("addax.error")
@@ -102,12 +102,8 @@ class ProxyProtocolConnection:
         self._rest_s = rest_s
         if self._data or self._is_over:
             return
-        # With it comes a request, as a rule, and it may be on its way.
-        rest_s = DRAIN_REST_S if rest_s is None else rest_s
-        rest_until = self._connected_at + min(rest_s, self._service.settings.head_timeout_s)
-        if self._service.now() < rest_until:
-            self._host.set_deadline(rest_until)
-        else:
+        service = self._service
+        if not is_kept(self._host, service.now(), self._connected_at, rest_s, service.settings.head_timeout_s):
             self._close()
 
     def write_paused(self) -> None:

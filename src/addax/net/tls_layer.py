@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from addax.asgi.service import Service
 from addax.core.report import InProgress
 from addax.core.wire import Connection, Host, Peer, write_nothing
-from addax.http1.connection import DRAIN_REST_S
+from addax.net.resting import is_kept
 from addax.net.tls_material import TlsMaterial
 from addax.observe.line import client_text
 
@@ -204,12 +204,8 @@ class TlsLayer(Host):
         if self._inner is not None:
             self._inner.start_draining(rest_s)
         elif self._object is None and not self._is_over:
-            # The client's first words may be on their way.
-            rest_s = DRAIN_REST_S if rest_s is None else rest_s
-            rest_until = self._connected_at + min(rest_s, self._port.handshake_timeout_s)
-            if self._port.service.now() < rest_until:
-                self._host.set_deadline(rest_until)
-            else:
+            port = self._port
+            if not is_kept(self._host, port.service.now(), self._connected_at, rest_s, port.handshake_timeout_s):
                 self._refuse("the server stops")
 
     def notify_disconnect(self) -> None:
