@@ -13,8 +13,8 @@ import pytest
 
 from addax.core.report import Counters
 from addax.core.settings import SupervisorSettings
+from addax.net import commentary
 from addax.net.notify import Notifier
-from addax.supervise import bulletin
 from addax.supervise.bulletin import Bulletin
 from addax.supervise.child import Bounds
 
@@ -68,14 +68,14 @@ class Stage:
         """What is said from now on in some turns, each kind of message once, in order."""
         self.heard()
         done = asyncio.Event()
-        asyncio.get_running_loop().call_later(20 * bulletin.TURN_S, done.set)
+        asyncio.get_running_loop().call_later(20 * commentary.TURN_S, done.set)
         await done.wait()
         return list(dict.fromkeys(self.heard()))
 
 
 @pytest.fixture
 def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    monkeypatch.setattr(bulletin, "TURN_S", 0.005)
+    monkeypatch.setattr(commentary, "TURN_S", 0.005)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
         sock.setblocking(False)
@@ -221,7 +221,7 @@ def test_without_a_manager_there_are_no_timers() -> None:
         silent.open()
         silent.ready()
         silent.stop_begins()
-        assert silent._turns is None
+        assert silent._commentary._turns is None
         silent.close()
 
     asyncio.run(main())

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from addax.net.notify import Notifier, Pulse, describe_load
+from addax.net.commentary import Pulse, describe_load
+from addax.net.notify import Notifier
 
 PATIENCE_S = 10.0
 

@@ -1,7 +1,8 @@
 """What a service manager such as systemd is told: ready, reloading, stopping, status, and that it is still alive.
 
 The protocol of ``sd_notify(3)``: one datagram of ``NAME=value`` lines to the socket that ``$NOTIFY_SOCKET`` names.
-``addax._run`` makes a ``Notifier`` for a process that serves alone, ``supervise.running`` one for a supervisor.
+``addax._run`` makes a ``Notifier`` for a process that serves alone, ``supervise.running`` one for a supervisor. When
+something is said is known by ``commentary``.
 
 The variables are taken out of the environment as they are read. What the process starts has nothing to say in its name:
 systemd hears the main process alone (``NotifyAccess=main``), and a worker that beats the watchdog would defeat it. The
@@ -13,22 +14,17 @@ Nothing here raises, or waits before the end: whether anybody listens makes no d
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
 import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 
 logger = logging.getLogger("addax.error")
 
 SOCKET_VARIABLE = "NOTIFY_SOCKET"
 WATCHDOG_VARIABLE, WATCHDOG_PID_VARIABLE = "WATCHDOG_USEC", "WATCHDOG_PID"
-#: How often the status is looked at, and more time is asked for, in seconds; each request asks for several such turns.
-TURN_S = 5.0
-EXTENSION_S = 4 * TURN_S
 _USEC_PER_S = 1_000_000
 #: Messages that wait while the manager's queue is full; it is read again soon, or never.
 _UNSENT_MAX_COUNT = 32
@@ -154,81 +150,6 @@ class Notifier:
             except OSError as error:
                 logger.debug("The service manager cannot be told: %s", error)
             self._unsent.popleft()
-
-
-class Pulse:
-    """Beats the watchdog from an event loop, and so shows that the loop goes round.
-
-    Args:
-        loop: the loop.
-        notifier: says it.
-        is_healthy: whether there is reason to.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, notifier: Notifier, is_healthy: Callable[[], bool]) -> None:
-        self._loop = loop
-        self._notifier = notifier
-        self._is_healthy = is_healthy
-        self._repeated: Repeated | None = None
-
-    def start(self) -> None:
-        """Beat now, and from now on, if anybody waits for it."""
-        interval_s = self._notifier.watchdog_interval_s
-        if interval_s is not None and self._repeated is None:
-            self._repeated = Repeated(self._loop, interval_s, self._beat)
-            self._beat()
-
-    def stop(self) -> None:
-        """Beat no more."""
-        if self._repeated is not None:
-            self._repeated.stop()
-            self._repeated = None
-
-    def _beat(self) -> None:
-        if self._is_healthy():
-            self._notifier.watchdog()
-
-
-class Repeated:
-    """A timer that goes off again and again.
-
-    Args:
-        loop: the loop.
-        interval_s: between two calls, and before the first.
-        callback: what is called.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, interval_s: float, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._interval_s = interval_s
-        self._callback = callback
-        # Of nobody: a timer would keep alive whatever the context of its maker holds.
-        self._context = contextvars.Context()
-        self._timer = loop.call_later(interval_s, self._go_off, context=self._context)
-
-    def stop(self) -> None:
-        """No more."""
-        self._timer.cancel()
-
-    def _go_off(self) -> None:
-        self._timer = self._loop.call_later(self._interval_s, self._go_off, context=self._context)
-        self._callback()
-
-
-def describe_load(active_count: int, connections_count: int, total_count: int) -> str:
-    """The counters of a server, or the sums of several, for a status."""
-    return ", ".join(
-        (
-            counted(active_count, "request") + " in progress",
-            counted(connections_count, "connection"),
-            counted(total_count, "request"),
-        )
-    )
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and what it counts."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _status(text: str) -> str:

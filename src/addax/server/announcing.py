@@ -9,7 +9,8 @@ import asyncio
 
 from addax.asgi.state import ServerState
 from addax.core.settings import WorkerSettings
-from addax.net.notify import EXTENSION_S, TURN_S, Notifier, Pulse, Repeated, describe_load
+from addax.net.commentary import Commentary, describe_load
+from addax.net.notify import Notifier
 
 #: Beyond the bounds of its two parts, how long a graceful stop may take, in seconds.
 _STOP_MARGIN_S = 5.0
@@ -24,12 +25,9 @@ class Announcer:
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
+        self._commentary: Commentary | None = None
         self._state: ServerState | None = None
-        self._pulse: Pulse | None = None
-        self._turns: Repeated | None = None
-        self._last_status = ""
         self._is_stopping = False
-        self._asks_until = 0.0
 
     def started(self, state: ServerState) -> None:
         """Connections are accepted.
@@ -37,25 +35,20 @@ class Announcer:
         Args:
             state: has the numbers.
         """
-        if not self._notifier.has_listener:
-            return
-        loop = asyncio.get_running_loop()
         self._state = state
-        self._notifier.ready(self._describe_anew(state))
-        self._turns = Repeated(loop, TURN_S, self._turn)
-        # That it is called at all is what is to be shown.
-        self._pulse = Pulse(loop, self._notifier, lambda: True)
-        self._pulse.start()
+        commentary = self._begin()
+        commentary.open()
+        commentary.ready()
 
     def reloading(self) -> None:
         """Files are about to be read anew, because a signal has asked for it."""
         if self._state is not None:
-            self._notifier.reloading(self._describe_anew(self._state))
+            self._begin().reloading(None)
 
     def reloaded(self) -> None:
         """That is done, with or without success."""
         if self._state is not None:
-            self._notifier.ready(self._describe_anew(self._state))
+            self._begin().ready()
 
     def stopping(self, settings: WorkerSettings) -> None:
         """A stop begins, or a start has failed.
@@ -64,28 +57,26 @@ class Announcer:
             settings: say how long it may take; for ever: the unit's own limit holds.
         """
         self._is_stopping = True
-        self._notifier.stopping("" if self._state is None else self._describe_anew(self._state))
         graceful_s, shutdown_s = settings.graceful_timeout_s, settings.lifespan_shutdown_timeout_s
+        bound_s = None
         if graceful_s is not None and shutdown_s is not None:
             bound_s = settings.shutdown_delay_s + graceful_s + shutdown_s + _STOP_MARGIN_S
-            self._asks_until = asyncio.get_running_loop().time() + bound_s
-            self._notifier.extend_timeout(EXTENSION_S)
+        self._begin().stopping(bound_s)
 
     def ended(self) -> None:
         """Nothing more is said from this loop."""
-        for timer in (self._turns, self._pulse):
-            if timer is not None:
-                timer.stop()
+        if self._commentary is not None:
+            self._commentary.close()
 
-    def _turn(self) -> None:
-        assert self._state is not None
-        last = self._last_status
-        if self._describe_anew(self._state) != last:
-            self._notifier.status(self._last_status)
-        if self._is_stopping and asyncio.get_running_loop().time() < self._asks_until:
-            self._notifier.extend_timeout(EXTENSION_S)
+    def _begin(self) -> Commentary:
+        if self._commentary is None:
+            # That the watchdog is beaten at all, from this loop, is what is to be shown.
+            self._commentary = Commentary(asyncio.get_running_loop(), self._notifier, self._describe, lambda: True)
+        return self._commentary
 
-    def _describe_anew(self, state: ServerState) -> str:
+    def _describe(self) -> str:
+        state = self._state
+        if state is None:
+            return ""
         load = describe_load(state.active_requests, len(state.connections), state.total_requests)
-        self._last_status = f"Stopping: {load}" if self._is_stopping else load
-        return self._last_status
+        return f"Stopping: {load}" if self._is_stopping else load

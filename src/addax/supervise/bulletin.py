@@ -20,7 +20,8 @@ import asyncio
 
 from addax.core.report import Counters
 from addax.core.settings import SupervisorSettings
-from addax.net.notify import EXTENSION_S, TURN_S, Notifier, Pulse, Repeated, counted, describe_load
+from addax.net.commentary import Commentary, counted, describe_load
+from addax.net.notify import Notifier
 from addax.supervise.child import Child
 from addax.supervise.supervisor import DRAIN_WAIT_S, Supervisor
 from addax.supervise.witness import Witness
@@ -36,40 +37,29 @@ class Bulletin(Witness):
     """
 
     def __init__(self, notifier: Notifier, supervisor: Supervisor, settings: SupervisorSettings) -> None:
-        self._notifier = notifier
         self._supervisor = supervisor
         self._settings = settings
-        self._loop = asyncio.get_running_loop()
-        self._pulse = Pulse(self._loop, notifier, self._is_alive)
-        self._turns: Repeated | None = None
+        self._commentary = Commentary(asyncio.get_running_loop(), notifier, self._describe, self._is_alive)
         self._is_ready = False
         #: Before the numbers of a status.
         self._prefix = ""
-        self._last_status = ""
-        #: On the loop's clock; 0: no more time is needed.
-        self._asks_until = 0.0
         self._seen: set[Child] = set()
         #: Of workers that are gone.
         self._gone_requests_count = 0
 
     def open(self) -> None:
         """The first workers are about to be started."""
-        if self._notifier.has_listener:
-            self._turns = Repeated(self._loop, TURN_S, self._turn)
-            self._ask_for_time(self._settings.startup_timeout_s)
+        self._commentary.open()
+        self._commentary.ask_for_time(self._settings.startup_timeout_s)
 
     def ready(self) -> None:
         """All of them serve, and this is the main process of the service."""
         self._is_ready = True
-        self._asks_until = 0.0
-        self._notifier.ready(self._describe_anew())
-        self._pulse.start()
+        self._commentary.ready()
 
     def close(self) -> None:
         """Say nothing more."""
-        self._pulse.stop()
-        if self._turns is not None:
-            self._turns.stop()
+        self._commentary.close()
 
     # ---- what the supervisor tells
 
@@ -77,43 +67,23 @@ class Bulletin(Witness):
         """See ``Witness``."""
         if self._is_ready:
             self._prefix = "Restarting: "
-            self._notifier.reloading(self._describe_anew())
             startup_s = self._settings.startup_timeout_s
             each_s = None if startup_s is None else startup_s + DRAIN_WAIT_S
-            self._ask_for_time(None if each_s is None else each_s * self._supervisor.count)
+            self._commentary.reloading(None if each_s is None else each_s * self._supervisor.count)
 
     def restart_ends(self, text: str, has_failed: bool) -> None:
         """See ``Witness``."""
         if self._is_ready:
             # A failure is to be seen until something else is tried.
             self._prefix = f"{text} " if has_failed else ""
-            self._asks_until = 0.0
-            self._notifier.ready(text)
-            self._last_status = text
+            self._commentary.ready(text)
 
     def stop_begins(self) -> None:
         """See ``Witness``."""
         self._prefix = "Stopping: "
-        self._notifier.stopping(self._describe_anew())
-        self._ask_for_time(self._supervisor.bounds.join_s)
+        self._commentary.stopping(self._supervisor.bounds.join_s)
 
-    # ---- again and again
-
-    def _turn(self) -> None:
-        status = self._describe()
-        if status != self._last_status and (self._is_ready or self._is_stopping):
-            self._last_status = status
-            self._notifier.status(status)
-        # It puts the watchdog off as well: there has to be somebody for whom that may be done.
-        if self._loop.time() < self._asks_until and (not self._is_ready or self._is_alive()):
-            self._notifier.extend_timeout(EXTENSION_S)
-
-    def _ask_for_time(self, bound_s: float | None) -> None:
-        if bound_s is not None:
-            self._asks_until = self._loop.time() + bound_s
-            self._notifier.extend_timeout(EXTENSION_S)
-        else:
-            self._asks_until = 0.0
+    # ---- what is looked at
 
     @property
     def _is_stopping(self) -> bool:
@@ -126,11 +96,9 @@ class Bulletin(Witness):
 
     # ---- in words
 
-    def _describe_anew(self) -> str:
-        self._last_status = self._describe()
-        return self._last_status
-
     def _describe(self) -> str:
+        if not (self._is_ready or self._is_stopping):
+            return ""
         children = self._supervisor.children()
         counters = [child.counters for child in children]
         workers = counted(len([child for child in children if child.is_serving or self._is_stopping]), "worker")

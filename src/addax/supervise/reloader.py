@@ -14,7 +14,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from addax.net.notify import Pulse
+from addax.net.commentary import Pulse
 from addax.supervise.child import Bounds, Child, Observer
 from addax.supervise.obituary import describe_end
 from addax.supervise.running import Office, log_process, taking_signals
