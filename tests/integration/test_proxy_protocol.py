@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,47 @@ def test_unix_socket(run: Any, tmp_path: Path) -> None:
             assert (await read_all(reader, writer)).endswith(FOUND)
 
     run(main())
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Unix sockets are what is tested")
+@pytest.mark.parametrize("is_proxied", [False, True], ids=["fields", "PROXY protocol"])
+def test_who_is_gone_before_it_is_accepted_is_trusted_by_nobody(run: Any, tmp_path: Path, is_proxied: bool) -> None:
+    """The kernel may no longer say who it was, and yet has its request: it is not one from a Unix socket."""
+    lies = b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nConnection"
+    header = v1(CLIENT, SERVER) if is_proxied else b""
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append((scope["path"], scope["client"], scope["scheme"]))
+        await addresses(scope, receive, send)
+
+    async def main(sockets: list[socket.socket]) -> None:
+        server = make_server(app, forwarded_allow_ips="unix:", proxy_protocol=is_proxied)
+        serving = asyncio.ensure_future(server.serve(sockets=sockets))
+        reader, writer = await asyncio.open_unix_connection(sockets[1].getsockname())
+        writer.write(header + LAST.replace(b"/", b"/last", 1).replace(b"Connection", lies))
+        assert (await read_all(reader, writer)).startswith(b"HTTP/1.1 200 ")
+        while server.server_state.connections:  # noqa: ASYNC110  # the other end is a socket, not an event
+            await asyncio.sleep(0)
+        server.should_exit = True
+        await serving
+
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(tmp_path / "s"))
+        unix.listen()
+        with socket.create_connection(tcp.getsockname()) as client:
+            client.sendall(header + LAST.replace(b"/", b"/first", 1).replace(b"Connection", lies))
+            # Closed by a reset.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        run(main([tcp, unix]))
+    # The fields of a client whom only a header has named are not believed either.
+    assert seen[-1] == (("/last", CLIENT, "http") if is_proxied else ("/last", ("6.6.6.6", 0), "https"))
+    # asyncio was told by accept(2) who it was, uvloop asks later.
+    for _, found, scheme in seen[:-1]:
+        assert found is None or found[0] == "127.0.0.1"
+        assert scheme == "http"
+    assert len(seen) == 1 if is_proxied else len(seen) <= 2
 
 
 def test_allowed_hosts(run: Any) -> None:
