@@ -58,6 +58,8 @@ async def live(receive, send):
         await asyncio.get_running_loop().create_future()
     if word == "slow":
         await asyncio.sleep(value)
+    while behaviour("startup")[0] == "wait":
+        await asyncio.sleep(0.02)
     if word == "block":
         time.sleep(value)
     if word == "exit":
@@ -181,7 +183,10 @@ class AppFolder:
         self._put("import", behaviour)
 
     def set_startup(self, behaviour: str = "") -> None:
-        """What its lifespan startup does: "fail", "hang", "slow 1.5", "block 1.5", "exit 7"; "": nothing of these."""
+        """What its lifespan startup does: "fail", "hang", "slow 1.5", "block 1.5", "exit 7"; "": nothing of these.
+
+        With "wait" it ends when this is called again.
+        """
         self._put("startup", behaviour)
 
     def _put(self, name: str, text: str) -> None:

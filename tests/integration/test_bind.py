@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from harness import PATIENCE_S, App, Process, drain_socket
-from processes import adopting_orphans
+from processes import adopting_orphans, until
 from supervised import Supervised
 from test_listening import LOOPBACKS
 
@@ -248,4 +248,28 @@ def test_workers_keep_all_places_in_restart_and_upgrade(tmp_path: Path) -> None:
         server.send_signal(signal.SIGTERM)
         assert server.wait_for_supervisor() == 0
         assert list(folder.glob("*.sock")) == []
+        server.process.wait(PATIENCE_S)
+
+
+def test_stop_during_an_upgrade_leaves_the_file_to_the_new_supervisor(tmp_path: Path) -> None:
+    pid_file = tmp_path / "addax.pid"
+    arguments = (*options("unix:a.sock"), *QUICK, "--pid-file", str(pid_file))
+    with adopting_orphans(), Supervised(tmp_path, *arguments) as server:
+        server.wait_for_workers(2)
+        server.app.set_startup("wait")
+        server.send_signal(signal.SIGUSR2)
+        server.wait_for("startup: wait", 2)
+        old = server.pid
+        server.send_signal(signal.SIGTERM)
+        assert server.wait_for_supervisor(old) == 0
+        server.app.set_startup()
+        until(pid_file.exists, PATIENCE_S, server.describe)
+        server.adopt(int(pid_file.read_text()))
+        server.wait_for_workers(2)
+        with inside(server.app.path):
+            assert fetch("a.sock").startswith(b"HTTP/1.1 200 ")
+
+        server.send_signal(signal.SIGTERM)
+        assert server.wait_for_supervisor() == 0
+        assert list(server.app.path.glob("*.sock")) == []
         server.process.wait(PATIENCE_S)

@@ -72,6 +72,14 @@ def test_successor_that_gives_up_leaves_the_files(tmp_path: Path) -> None:
     assert not os.path.exists(path)
 
 
+def test_files_stay_while_somebody_else_starts_on_the_same_sockets(tmp_path: Path) -> None:
+    path = tmp_path / "x.sock"
+    sockets = WorkerSockets(ListenSettings((Bind(uds=str(path)),)))
+    sockets.has_heir = True
+    sockets.close()
+    assert path.exists()
+
+
 def test_successor_leaves_a_file_that_somebody_else_has_made_meanwhile(tmp_path: Path) -> None:
     path = str(tmp_path / "x.sock")
     settings = ListenSettings((Bind(uds=path),))

@@ -34,6 +34,10 @@ class WorkerSockets:
         workers_count: how many workers there will be at first.
         inherited_files: of the Unix sockets among them, see ``own_files``.
 
+    Attributes:
+        has_heir: another supervisor is starting on the same sockets. It may go on where this one ends, so the files of
+            Unix sockets stay.
+
     Raises:
         StartupError: an address cannot be had, or what was inherited does not listen.
         ConfigError: two binds are the same address, or a file cannot be given to its owner.
@@ -48,6 +52,7 @@ class WorkerSockets:
     ) -> None:
         self._settings = settings
         self._workers_count = workers_count
+        self.has_heir = False
         self._sets: dict[int, Listener] = {}
         self._inherited_files = list(inherited_files)
         if inherited:
@@ -133,6 +138,8 @@ class WorkerSockets:
 
     def close(self) -> None:
         """Close this process's side. Connections in the queue stay there while a worker listens. Twice is harmless."""
+        if self.has_heir:
+            self.leave_files()
         for found in self._sets.values():
             found.close()
 

@@ -170,6 +170,7 @@ class Upgrade:
         finally:
             theirs.close()
         self._link = ours
+        self._sockets.has_heir = True
         self._loop.add_reader(ours, self._listen)
         logger.info("Received SIGUSR2, starting a new supervisor [%d].", self._pid)
 
@@ -209,3 +210,4 @@ class Upgrade:
         self._loop.remove_reader(self._link)
         self._link.close()
         self._link = None
+        self._sockets.has_heir = False
