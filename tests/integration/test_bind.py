@@ -136,6 +136,18 @@ def test_inherited_descriptor_beside_an_address(start: Start) -> None:
             assert fetch(address).endswith(b"\r\n\r\nok")
 
 
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_inherited_socket_of_both_families_shows_each_client_as_it_is(start: Start, tmp_path: Path, loop: str) -> None:
+    (tmp_path / "app.py").write_text(PEER_APP)
+    # As systemd makes one of ListenStream=8000.
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as parent:
+        process = start("--fd", str(parent.fileno()), "--loop", loop, pass_fds=[parent.fileno()])
+        banners(process, 1)
+        found = [fetch((host, parent.getsockname()[1])) for host in LOOPBACKS]
+    assert [answer.rpartition(b"\r\n")[2].decode() for answer in found] == LOOPBACKS
+
+
 def test_binds_from_the_environment(start: Start, tmp_path: Path) -> None:
     process = start(env={"ADDAX_BIND": "127.0.0.1:0 unix:a.sock"})
     assert banners(process, 2)[1] == "unix socket a.sock"

@@ -36,6 +36,8 @@ SENDFILE_PIECE_BYTES = 262144
 #: Addresses of this host that connections came in at.
 _servers: dict[tuple[str, int], tuple[str, int]] = {}
 _SERVERS_MAX = 64
+#: What IPv4 addresses begin with where they are written as IPv6 (RFC 4291 §2.5.5.2).
+_MAPPED = "::ffff:"
 
 
 class Stream(Host):
@@ -262,9 +264,15 @@ def _peer(transport: asyncio.BaseTransport) -> Peer:
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
         return Peer(None, (_text(own), None) if own else None, scheme)
-    client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple | list) and len(peer) >= 2 else None
-    server = (str(own[0]), int(own[1])) if isinstance(own, tuple | list) and len(own) >= 2 else None
+    client = (_plain_host(peer[0]), int(peer[1])) if isinstance(peer, tuple | list) and len(peer) >= 2 else None
+    server = (_plain_host(own[0]), int(own[1])) if isinstance(own, tuple | list) and len(own) >= 2 else None
     return Peer(client, _shared(server), scheme)
+
+
+def _plain_host(host: object) -> str:
+    """An address. IPv4 is written as IPv4 also where one socket is for both families, as systemd makes them."""
+    text = str(host)
+    return text[len(_MAPPED) :] if text.startswith(_MAPPED) and "." in text else text
 
 
 def _shared(server: tuple[str, int] | None) -> tuple[str, int] | None:
