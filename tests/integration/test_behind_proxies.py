@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PATIENCE_S
+from harness import PATIENCE_S, drain_socket
 from load_generator import LoadGenerator
 from proxies import HAProxy, HAProxyTcp, Nginx, NginxStream, Proxy, find_program, free_port
 from raw_websocket import RawWebSocket
 from supervised import Supervised, supervised
+from tests.proxy_headers import v1, v2, v2_block
 
 pytestmark = pytest.mark.network
 
@@ -184,6 +186,18 @@ def test_client_is_the_one_who_has_connected_and_lies_end_at_the_edge(behind: Si
             if not behind.setting.kind.hands_on_bytes:
                 assert not {"lie.test", "/lie", "ftp"} & {value for _name, value in found["headers"]}
                 assert "198.51.100.66" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "behind", [name for name in SETTINGS if SETTINGS[name].kind.hands_on_bytes], indirect=True, scope="module"
+)
+def test_header_of_a_client_is_none(behind: Site) -> None:
+    lie = ("198.51.100.66", 666)
+    for header in (v1(lie, lie), v2(v2_block(lie, lie))):
+        with socket.create_connection(behind.proxy.address, PATIENCE_S, source_address=(CLIENT, 0)) as client:
+            client.sendall(header + b"GET /scope HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+            # The proxy's own comes before it: what follows is to be a request, and is none.
+            assert drain_socket(client).startswith(b"HTTP/1.1 400 ")
 
 
 def test_connections_to_addax_are_used_again(behind: Site) -> None:
