@@ -112,7 +112,7 @@ PEERS = [
     Attack("nobody is trusted", {"forwarded_allow_ips": ""}, EVERYTHING, NOTHING, ("127.0.0.1", 1)),
     Attack("switched off", {"proxy_headers": False, "forwarded_allow_ips": "*"}, EVERYTHING, NOTHING),
     Attack("a proxy on a socket for both families", PLAIN, xff("203.0.113.7"), IS_CLIENT, ("::ffff:10.0.0.1", 1, 0, 0)),
-    Attack("a stranger on one", PLAIN, EVERYTHING, NOTHING, ("::ffff:11.0.0.1", 1, 0, 0)),
+    Attack("a stranger on one", PLAIN, EVERYTHING, {"client": ("11.0.0.1", 1)}, ("::ffff:11.0.0.1", 1, 0, 0)),
     Attack("IPv4 behind zeros is not mapped", PLAIN, EVERYTHING, NOTHING, ("::10.0.0.1", 1, 0, 0)),
     Attack("nor behind NAT64", PLAIN, EVERYTHING, NOTHING, ("64:ff9b::a00:1", 1, 0, 0)),
     Attack(
