@@ -724,7 +724,7 @@ def test_an_urgent_stop_gives_notice_at_once_and_cancels_soon(
         assert b"end" in await read_all(*told)
         await read_all(*stuck)
         await stopped(serving)
-        assert "Cancel 1 running task(s), timeout graceful shutdown exceeded" in log()
+        assert "Cancel 1 running task(s), stop was forced" in log()
         assert app.events[-1] == "shutdown"
         server._captured_signals.clear()
 

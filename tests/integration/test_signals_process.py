@@ -83,7 +83,7 @@ def test_a_second_signal_gives_notice_at_once_and_cancels_soon(start: Start, num
         assert drain_socket(told).endswith(b"\r\n\r\nok")
         drain_socket(stuck)
     assert process.wait() == (0 if number == signal.SIGINT else -number)
-    assert "Cancel 1 running task(s), timeout graceful shutdown exceeded" in process.messages()
+    assert "Cancel 1 running task(s), stop was forced" in process.messages()
     assert process.lines.index("app: disconnect") < process.lines.index("app: cancelled")
     assert ends_properly(process)
 

@@ -116,7 +116,9 @@ class Drain:
             connection.notify_disconnect()
 
     async def _cancel(self) -> None:
-        reason = "stop was forced" if self._stop.is_forced else "timeout graceful shutdown exceeded"
+        # A second signal: the line that it follows has said "CTRL+C to force quit".
+        is_forced = self._stop.is_forced or self._was_urgent
+        reason = "stop was forced" if is_forced else "timeout graceful shutdown exceeded"
         tasks = [task for task in self._state.tasks if not task.done()]
         if tasks:
             logger.error("Cancel %s running task(s), %s", len(tasks), reason)
