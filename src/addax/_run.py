@@ -157,6 +157,7 @@ def _bind_early(config: Config) -> Listener | None:
     if identity is not None:
         listener.chown(identity.uid, identity.gid)
         privileges.drop(identity)
+        privileges.check_installation(identity)
     return listener
 
 

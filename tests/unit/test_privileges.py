@@ -295,3 +295,22 @@ def test_module_needs_no_user_database_to_be_imported() -> None:
     code = "import sys; sys.modules['pwd'] = sys.modules['grp'] = None; import addax.supervise.privileges"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert privileges.__name__ == "addax.supervise.privileges"
+
+
+# --- check_installation -----------------------------------------------------------------------------------------------
+
+
+def test_installation_that_can_be_read_is_fine() -> None:
+    privileges.check_installation(Identity(UID, GID))
+
+
+@pytest.mark.parametrize("place", [sys.executable, os.__file__, privileges.__file__])
+@pytest.mark.parametrize(("name", "who"), [("www-data", "www-data"), (None, str(UID))])
+def test_installation_that_the_new_user_cannot_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, place: str, name: str | None, who: str
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != place)
+    with pytest.raises(ConfigError) as caught:
+        privileges.check_installation(Identity(UID, GID, name))
+    assert caught.value.option == "--user"
+    assert caught.value.reason.startswith(f"{who} cannot read {place!r}: ")

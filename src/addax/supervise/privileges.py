@@ -1,12 +1,13 @@
 """Become another user when the sockets are bound: ``--user`` and ``--group``.
 
-``resolve`` is called while options are checked, ``drop`` by ``supervise.running`` and ``addax._run`` as soon as nothing
-is left to do for root. POSIX only; the module can be imported anywhere.
+``resolve`` is called while options are checked, ``drop`` and after it ``check_installation`` by ``supervise.running``
+and ``addax._run`` as soon as nothing is left to do for root. POSIX only; the module can be imported anywhere.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from addax.core import accounts
@@ -89,6 +90,26 @@ def drop(identity: Identity) -> None:
     _check_dropped(identity)
     if identity.uid != former_uid:
         _set_environment(identity)
+
+
+def check_installation(identity: Identity) -> None:
+    """Find out now whether the user that this process has become can read Python and addax.
+
+    Most of both is read later, one module when it is needed: without this the start ends in whatever cannot be imported
+    first.
+
+    Args:
+        identity: who it has become.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    who = identity.name or identity.uid
+    for place in (sys.executable, os.__file__, __file__):
+        # By the real ids, which are those of the new user.
+        if place and not os.access(place, os.R_OK):
+            advice = "Python and addax have to be where this user can read them"
+            raise ConfigError("--user", f"{who} cannot read {place!r}: {advice}")
 
 
 def _check_dropped(identity: Identity) -> None:

@@ -109,6 +109,7 @@ class Office:
             if plan.identity is not None:
                 self.sockets.chown(plan.identity.uid, plan.identity.gid)
                 privileges.drop(plan.identity)
+                privileges.check_installation(plan.identity)
         except BaseException:
             self.sockets.close()
             raise
