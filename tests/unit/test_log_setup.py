@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from addax.asgi.exchange import HttpExchange
+from addax.compat import loggers
 from addax.config import log_setup
 from addax.config.formatters import AccessFormatter, DefaultFormatter, JsonFormatter, TemplateAccessFormatter
 from addax.config.log_setup import LOG_LEVELS, LOGGING_CONFIG, TRACE_LOG_LEVEL, configure_logging
@@ -31,7 +32,8 @@ def _loggers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Puts back what a test does to the loggers, the root among them (fileConfig changes it)."""
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    loggers = [logging.getLogger(name) for name in NAMES] + [logging.getLogger()]
+    names = (*NAMES, "uvicorn", "uvicorn.error", "uvicorn.access")
+    loggers = [logging.getLogger(name) for name in names] + [logging.getLogger()]
     kept = [(x, x.handlers[:], x.level, x.propagate, x.disabled) for x in loggers]
     yield
     for logger, handlers, level, propagate, disabled in kept:
@@ -446,6 +448,13 @@ def test_configuration_that_names_what_is_wrong(change: dict[str, Any], reason: 
     assert reason_of({**config_with({"format": "%(message)s"}), **change}).startswith(reason)
 
 
+def test_formatter_of_uvicorn_without_uvicorn_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    reason = reason_of(config_with({"()": "uvicorn.logging.DefaultFormatter"}))
+    assert reason.startswith("Unable to configure formatter 'f': ")
+    assert reason.endswith(": in the place of uvicorn.logging write addax.logging")
+
+
 def test_error_without_a_text_is_named_by_its_class() -> None:
     def fail() -> logging.Formatter:
         raise RuntimeError
@@ -495,3 +504,61 @@ def test_toml_with_tomli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     configure_logging(path, None, None)
     assert asked[:2] == ["tomllib", "tomli"]
     assert_is_in_force(capsys)
+
+
+# --- a configuration that was made for uvicorn ------------------------------------------------------------------------
+
+UVICORN_INI = INI.replace("addax", "uvicorn").replace("uvicorn.logging.DefaultFormatter", "logging.Formatter")
+FOR_UVICORN: dict[str, Any] = {
+    "version": 1,
+    "handlers": {"h": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
+    "loggers": {"uvicorn": {"handlers": ["h"], "level": "INFO"}, "uvicorn.access": {"handlers": ["h"]}},
+}
+
+
+@pytest.fixture
+def without_handlers() -> None:
+    """As in a new process: no logger has a handler or a level."""
+    for name in (*NAMES, ""):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = []
+        logger.setLevel(logging.NOTSET if name else logging.WARNING)
+        logger.propagate = True
+
+
+def warnings_about_names(config: Any, caplog: pytest.LogCaptureFixture) -> int:
+    configure_logging(config, None, None)
+    return caplog.text.count("in the place of uvicorn write addax, addax.error, addax.access")
+
+
+@pytest.mark.usefixtures("without_handlers")
+@pytest.mark.parametrize("disables", [True, False])
+def test_configuration_for_uvicorns_loggers_is_warned_of_and_errors_are_seen(
+    caplog: pytest.LogCaptureFixture, disables: bool
+) -> None:
+    assert warnings_about_names({**FOR_UVICORN, "disable_existing_loggers": disables}, caplog) == 1
+    assert not any(logging.getLogger(name).disabled for name in NAMES)
+
+
+@pytest.mark.usefixtures("without_handlers")
+def test_ini_for_uvicorns_loggers_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "l.ini"
+    path.write_text(UVICORN_INI)
+    configure_logging(str(path), None, None)
+    # By the handler of the root logger, which this file has.
+    assert "in the place of uvicorn write addax" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("without_handlers")
+def test_configuration_for_both_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    both = {**FOR_UVICORN["loggers"], "addax": {"handlers": ["h"], "level": "INFO"}}
+    assert warnings_about_names({**FOR_UVICORN, "loggers": both}, caplog) == 0
+
+
+@pytest.mark.usefixtures("without_handlers")
+def test_configuration_for_uvicorns_loggers_is_right_under_the_stand_in(caplog: pytest.LogCaptureFixture) -> None:
+    loggers.share()
+    try:
+        assert warnings_about_names(FOR_UVICORN, caplog) == 0
+    finally:
+        loggers.unshare()

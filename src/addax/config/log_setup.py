@@ -71,6 +71,9 @@ _OPTION = "--log-config"
 _SECTIONS = ("formatters", "filters", "handlers", "loggers")
 _LEVEL_LOGGERS = ("addax.error", "addax.access", "addax.asgi")
 
+#: What follows the name ``addax``, or ``uvicorn``, in the names of loggers that people configure.
+_AREAS = ("", ".error", ".access", ".asgi")
+
 _error_logger = logging.getLogger("addax.error")
 
 
@@ -149,6 +152,7 @@ def _apply_config(log_config: Any, use_colors: bool | None, log_format: str, acc
             _OPTION, f"a {type(log_config).__name__} is not a path, a dict, an INI parser or an open file"
         )
     _warn_of_unused_formats(found, log_format, access_format)
+    _warn_of_uvicorn_names()
 
 
 def _warn_of_unused_formats(found: set[type], log_format: str, access_format: str) -> None:
@@ -157,6 +161,30 @@ def _warn_of_unused_formats(found: set[type], log_format: str, access_format: st
         _error_logger.warning(no_use, "--log-format", "addax.logging.DefaultFormatter or AccessFormatter")
     if access_format != "uvicorn" and AccessFormatter not in found:
         _error_logger.warning(no_use, "--access-format", "addax.logging.AccessFormatter")
+
+
+def _warn_of_uvicorn_names() -> None:
+    """A configuration made for uvicorn names its loggers, and ours have no handler then: silence, without a reason.
+
+    With addax.compat both names mean the same loggers, so the names fit.
+    """
+    known = logging.Logger.manager.loggerDict
+    if not any(_is_configured(known.get(f"uvicorn{area}")) for area in _AREAS):
+        return
+    if any(_is_configured(known.get(f"addax{area}")) for area in _AREAS):
+        return
+    # A dictConfig switches off loggers that it does not name, unless it says otherwise. Errors are to be seen at least:
+    # where there is no handler logging itself writes warnings and errors to standard error.
+    for area in _AREAS:
+        logging.getLogger(f"addax{area}").disabled = False
+    _error_logger.warning(
+        "The logging configuration is for uvicorn's loggers and not for addax's, whose lines it will not show as it is "
+        "meant to: in the place of uvicorn write addax, addax.error, addax.access and addax.logging."
+    )
+
+
+def _is_configured(logger: object) -> bool:
+    return isinstance(logger, logging.Logger) and bool(logger.handlers or logger.level)
 
 
 # --- Files ------------------------------------------------------------------------------------------------------------
@@ -332,4 +360,6 @@ def _causes(error: BaseException) -> str:
         if not any(text in part for part in parts):
             parts.append(text)
         cause = cause.__cause__
+    if any("'uvicorn.logging." in part for part in parts):
+        parts.append("in the place of uvicorn.logging write addax.logging")
     return ": ".join(parts)
