@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from addax.config.config import STARTUP_FAILURE, Config
 from addax.config.kinds import FoundCount
-from addax.config.process_title import set_title, title
+from addax.config.process_title import set_main_title
 from addax.core.errors import ConfigError, StartupError
 from addax.net import listen
 from addax.net.listen import Listener
@@ -106,7 +106,7 @@ def serve(config: Config) -> None:
 def _serve_alone(config: Config) -> None:
     from addax.supervise.pid_file import PidFile
 
-    set_title(title("server", _app_name(config), config.process_title))
+    set_main_title("server", _app_name(config), config.process_title)
     notifier = Notifier.take()
     # Before the application is imported, which may take a while.
     listen.find_owners(config.settings().listen)

@@ -74,6 +74,7 @@ def test_import_string_of_the_wrong_form(text: str) -> None:
 
 def test_import_string_without_attribute_gets_an_example() -> None:
     assert failure("main").endswith('For example "main:app".')
+    assert failure("main.py").endswith('For example "main:app".')
 
 
 @pytest.mark.parametrize("text", [".main:app", "a..b:app"])

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from addax.config.process_title import set_title, title
+from addax.config.process_title import set_main_title, set_title, title
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,15 @@ def test_set_title_hands_the_text_on(monkeypatch: pytest.MonkeyPatch, name: str,
 def test_set_title_without_setproctitle_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "setproctitle", None)
     assert set_title("addax: worker 1 [main:app]") is False
+
+
+@pytest.mark.parametrize(("name", "warnings_count"), [(None, 0), ("shop", 1)])
+def test_title_that_was_asked_for_and_cannot_be_had_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str | None, warnings_count: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "setproctitle", None)
+    set_main_title("server", "main:app", name)
+    assert caplog.text.count("--process-title has no effect: it needs setproctitle") == warnings_count
 
 
 def test_process_is_shown_with_its_title_where_setproctitle_is_installed() -> None:

@@ -53,7 +53,7 @@ def import_from_string(import_str: Any) -> Any:
     if not module_name or not attributes:
         raise ImportFromStringError(
             f'Import string "{import_str}" must be in format "<module>:<attribute>".'
-            + (f' For example "{module_name}:app".' if module_name else "")
+            + (f' For example "{module_name.removesuffix(".py")}:app".' if module_name else "")
         )
     module = _import_module(module_name)
     found = module

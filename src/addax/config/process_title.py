@@ -5,6 +5,10 @@ Called when a process begins, in every role. setproctitle is optional; without i
 
 from __future__ import annotations
 
+import logging
+
+logger = logging.getLogger("addax.error")
+
 
 def title(role: str, app: str, name: str | None) -> str:
     """The title of a process, for example ``addax: worker 2 [main:app]``.
@@ -32,3 +36,15 @@ def set_title(text: str) -> bool:
     # /proc/PID/stat up to a blank is misled then; CPython does, and warns at a fork of threads that are not there.
     setproctitle.setthreadtitle(text.partition(":")[0].replace(" ", "-"))
     return True
+
+
+def set_main_title(role: str, app: str, name: str | None) -> None:
+    """Give the process that was started first its title, and warn if one was asked for and cannot be had.
+
+    Args:
+        role: see ``title``, as for the other two.
+        app: where the application is.
+        name: what the user wants to stand in front; None: nobody asked for a title.
+    """
+    if not set_title(title(role, app, name)) and name is not None:
+        logger.warning('--process-title has no effect: it needs setproctitle (try: pip install "addax[title]")')

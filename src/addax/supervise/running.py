@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from addax.config.log_files import reopen_log_files
-from addax.config.process_title import set_title, title
+from addax.config.process_title import set_main_title
 from addax.core.errors import StartupError
 from addax.core.place import Place
 from addax.core.settings import Settings
@@ -91,7 +91,7 @@ class Office:
         self.inheritance: Inheritance | None = take_inheritance()
         self.notifier.is_main = self.inheritance is None
         self.directory = starting_directory()
-        set_title(title("supervisor", plan.app, plan.process_title))
+        set_main_title("supervisor", plan.app, plan.process_title)
         inherited: dict[int, list[list[int]]] | None = None
         files: tuple[SocketFile, ...] = ()
         if self.inheritance is not None:
