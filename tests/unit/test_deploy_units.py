@@ -111,3 +111,11 @@ def test_page_quotes_the_socket() -> None:
     page = (ROOT / "docs" / "deployment.md").read_text("utf-8").splitlines()
     assert f"ListenStream={unit['Socket.ListenStream'][0]}" in page
     assert f"FileDescriptorName={unit['Socket.FileDescriptorName'][0]}" in page
+
+
+def test_page_and_service_agree_on_what_an_older_systemd_takes() -> None:
+    service = (ROOT / "deploy" / "addax.service").read_text("utf-8").splitlines()
+    page = (ROOT / "docs" / "deployment.md").read_text("utf-8").splitlines()
+    for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID"):
+        assert f"#{line}" in service
+        assert line in page
