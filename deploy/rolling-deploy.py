@@ -42,7 +42,12 @@ class HAProxy:
         """One command; its answer."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(10)
-            sock.connect(self._path)
+            try:
+                sock.connect(self._path)
+            except OSError as error:
+                raise SystemExit(
+                    f"HAProxy does not answer at {self._path}: {error.strerror or error} (--admin)"
+                ) from None
             sock.sendall(command.encode() + b"\n")
             answer = b""
             while data := sock.recv(65536):

@@ -119,3 +119,11 @@ def test_page_and_service_agree_on_what_an_older_systemd_takes() -> None:
     for line in ("Type=notify", "ExecReload=/bin/kill -HUP $MAINPID"):
         assert f"#{line}" in service
         assert line in page
+
+
+def test_rolling_deploy_without_haproxy_says_so_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    arguments = [sys.executable, str(ROOT / "deploy" / "rolling-deploy.py"), "--admin", str(path), "true"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"HAProxy does not answer at {path}: No such file or directory (--admin)\n"
