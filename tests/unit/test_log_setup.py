@@ -34,10 +34,11 @@ def _loggers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     names = (*NAMES, "uvicorn", "uvicorn.error", "uvicorn.access")
     loggers = [logging.getLogger(name) for name in names] + [logging.getLogger()]
-    kept = [(x, x.handlers[:], x.level, x.propagate, x.disabled) for x in loggers]
+    kept = [(x, x.handlers[:], x.filters[:], x.level, x.propagate, x.disabled) for x in loggers]
     yield
-    for logger, handlers, level, propagate, disabled in kept:
+    for logger, handlers, filters, level, propagate, disabled in kept:
         logger.handlers[:] = handlers
+        logger.filters[:] = filters
         logger.setLevel(level)
         logger.propagate = propagate
         logger.disabled = disabled
@@ -448,11 +449,21 @@ def test_configuration_that_names_what_is_wrong(change: dict[str, Any], reason: 
     assert reason_of({**config_with({"format": "%(message)s"}), **change}).startswith(reason)
 
 
-def test_formatter_of_uvicorn_without_uvicorn_says_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ColourizedFormatter", "DefaultFormatter", "AccessFormatter"])
+def test_formatter_of_uvicorn_is_ours(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    reason = reason_of(config_with({"()": "uvicorn.logging.DefaultFormatter"}))
-    assert reason.startswith("Unable to configure formatter 'f': ")
-    assert reason.endswith(": in the place of uvicorn.logging write addax.logging")
+    configure_logging(config_with({"()": f"uvicorn.logging.{name}", "use_colors": None}), None, None)
+    assert type(formatter_of("addax")).__module__.startswith("addax.")
+    assert type(formatter_of("addax")).__name__ == name
+
+
+def test_formatter_of_uvicorn_in_an_ini_file_without_uvicorn_says_what_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    path = tmp_path / "l.ini"
+    path.write_text(INI.replace("addax.logging", "uvicorn.logging"))
+    assert reason_of(str(path)).endswith(": in the place of uvicorn.logging write addax.logging")
 
 
 def test_error_without_a_text_is_named_by_its_class() -> None:
@@ -512,7 +523,10 @@ UVICORN_INI = INI.replace("addax", "uvicorn").replace("uvicorn.logging.DefaultFo
 FOR_UVICORN: dict[str, Any] = {
     "version": 1,
     "handlers": {"h": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}},
-    "loggers": {"uvicorn": {"handlers": ["h"], "level": "INFO"}, "uvicorn.access": {"handlers": ["h"]}},
+    "loggers": {
+        "uvicorn": {"handlers": ["h"], "level": "INFO"},
+        "uvicorn.access": {"handlers": ["h"], "propagate": False},
+    },
 }
 
 
@@ -522,43 +536,62 @@ def without_handlers() -> None:
     for name in (*NAMES, ""):
         logger = logging.getLogger(name)
         logger.handlers[:] = []
+        logger.filters[:] = []
         logger.setLevel(logging.NOTSET if name else logging.WARNING)
         logger.propagate = True
 
 
-def warnings_about_names(config: Any, caplog: pytest.LogCaptureFixture) -> int:
-    configure_logging(config, None, None)
-    return caplog.text.count("in the place of uvicorn write addax, addax.error, addax.access")
+def written_by(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What a line of the server and one of the access log become, on both streams."""
+    logging.getLogger("addax.error").info("line")
+    logging.getLogger("addax.asgi").debug("not of interest")
+    log_exchange()
+    written = capsys.readouterr()
+    return (written.out + written.err).splitlines()
 
 
 @pytest.mark.usefixtures("without_handlers")
 @pytest.mark.parametrize("disables", [True, False])
-def test_configuration_for_uvicorns_loggers_is_warned_of_and_errors_are_seen(
-    caplog: pytest.LogCaptureFixture, disables: bool
-) -> None:
-    assert warnings_about_names({**FOR_UVICORN, "disable_existing_loggers": disables}, caplog) == 1
-    assert not any(logging.getLogger(name).disabled for name in NAMES)
+def test_configuration_for_uvicorns_loggers_is_used(disables: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging({**FOR_UVICORN, "disable_existing_loggers": disables}, None, None)
+    assert written_by(capsys) == ["line", '127.0.0.1:40524 - "GET /a HTTP/1.1" 200']
+    # Code that logs under uvicorn's names is heard as ever.
+    logging.getLogger("uvicorn.error").info("of the application")
+    assert capsys.readouterr().out == "of the application\n"
 
 
 @pytest.mark.usefixtures("without_handlers")
-def test_ini_for_uvicorns_loggers_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_configuration_for_uvicorns_loggers_may_filter_and_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    loggers = {
+        "uvicorn": {"handlers": ["h"], "level": "INFO"},
+        "uvicorn.error": {"filters": ["f"]},
+        "uvicorn.access": {"handlers": [], "propagate": False},
+    }
+    configure_logging({**FOR_UVICORN, "filters": {"f": {"name": "elsewhere"}}, "loggers": loggers}, None, None)
+    assert written_by(capsys) == []
+
+
+@pytest.mark.usefixtures("without_handlers")
+def test_ini_for_uvicorns_loggers_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "l.ini"
     path.write_text(UVICORN_INI)
     configure_logging(str(path), None, None)
-    # By the handler of the root logger, which this file has.
-    assert "in the place of uvicorn write addax" in capsys.readouterr().err
+    assert_is_in_force(capsys)
 
 
 @pytest.mark.usefixtures("without_handlers")
-def test_configuration_for_both_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    both = {**FOR_UVICORN["loggers"], "addax": {"handlers": ["h"], "level": "INFO"}}
-    assert warnings_about_names({**FOR_UVICORN, "loggers": both}, caplog) == 0
+def test_configuration_for_both_leaves_each_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    both = {**FOR_UVICORN["loggers"], "addax": {"handlers": ["h"], "level": "ERROR"}}
+    configure_logging({**FOR_UVICORN, "loggers": both}, None, None)
+    assert written_by(capsys) == []
 
 
 @pytest.mark.usefixtures("without_handlers")
-def test_configuration_for_uvicorns_loggers_is_right_under_the_stand_in(caplog: pytest.LogCaptureFixture) -> None:
+def test_configuration_for_uvicorns_loggers_is_right_under_the_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
     loggers.share()
     try:
-        assert warnings_about_names(FOR_UVICORN, caplog) == 0
+        configure_logging(FOR_UVICORN, None, None)
+        logging.getLogger("uvicorn.error").info("once")
+        assert capsys.readouterr().out == "once\n"
     finally:
         loggers.unshare()

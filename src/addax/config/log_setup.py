@@ -73,6 +73,10 @@ _LEVEL_LOGGERS = ("addax.error", "addax.access", "addax.asgi")
 
 #: What follows the name ``addax``, or ``uvicorn``, in the names of loggers that people configure.
 _AREAS = ("", ".error", ".access", ".asgi")
+#: They take the same parameters as ours, which know more; and uvicorn need not be installed.
+_UVICORN_FORMATTERS = tuple(
+    f"uvicorn.logging.{name}" for name in ("ColourizedFormatter", "DefaultFormatter", "AccessFormatter")
+)
 
 _error_logger = logging.getLogger("addax.error")
 
@@ -152,7 +156,7 @@ def _apply_config(log_config: Any, use_colors: bool | None, log_format: str, acc
             _OPTION, f"a {type(log_config).__name__} is not a path, a dict, an INI parser or an open file"
         )
     _warn_of_unused_formats(found, log_format, access_format)
-    _warn_of_uvicorn_names()
+    _take_over_from_uvicorn()
 
 
 def _warn_of_unused_formats(found: set[type], log_format: str, access_format: str) -> None:
@@ -163,24 +167,26 @@ def _warn_of_unused_formats(found: set[type], log_format: str, access_format: st
         _error_logger.warning(no_use, "--access-format", "addax.logging.AccessFormatter")
 
 
-def _warn_of_uvicorn_names() -> None:
-    """A configuration made for uvicorn names its loggers, and ours have no handler then: silence, without a reason.
+def _take_over_from_uvicorn() -> None:
+    """A configuration made for uvicorn names its loggers: then ours get what these have, else they would be silent.
 
-    With addax.compat both names mean the same loggers, so the names fit.
+    With addax.compat both names mean the same loggers, and there is nothing to do.
     """
     known = logging.Logger.manager.loggerDict
-    if not any(_is_configured(known.get(f"uvicorn{area}")) for area in _AREAS):
-        return
     if any(_is_configured(known.get(f"addax{area}")) for area in _AREAS):
         return
-    # A dictConfig switches off loggers that it does not name, unless it says otherwise. Errors are to be seen at least:
-    # where there is no handler logging itself writes warnings and errors to standard error.
-    for area in _AREAS:
-        logging.getLogger(f"addax{area}").disabled = False
-    _error_logger.warning(
-        "The logging configuration is for uvicorn's loggers and not for addax's, whose lines it will not show as it is "
-        "meant to: in the place of uvicorn write addax, addax.error, addax.access and addax.logging."
-    )
+    theirs = {area: known.get(f"uvicorn{area}") for area in _AREAS}
+    if not any(map(_is_configured, theirs.values())):
+        return
+    for area, logger in theirs.items():
+        ours = logging.getLogger(f"addax{area}")
+        # A dictConfig switches off loggers that it does not name, unless it says otherwise.
+        ours.disabled = False
+        if isinstance(logger, logging.Logger):
+            ours.handlers[:] = logger.handlers
+            ours.filters[:] = logger.filters
+            ours.propagate = logger.propagate
+            ours.setLevel(logger.level)
 
 
 def _is_configured(logger: object) -> bool:
@@ -278,6 +284,8 @@ def _configure_from_dict(
     found: set[type] = set()
     formatters = config.get("formatters", {})
     for name, formatter in formatters.items():
+        if formatter.get("()") in _UVICORN_FORMATTERS:
+            formatter["()"] = formatter["()"].replace("uvicorn", "addax", 1)
         kind = _our_formatter(formatter.get("()"))
         if kind is None:
             continue
@@ -359,7 +367,8 @@ def _causes(error: BaseException) -> str:
         # The last link is often the bare KeyError of a name that the sentence before it holds already.
         if not any(text in part for part in parts):
             parts.append(text)
+        if isinstance(cause, ModuleNotFoundError) and (cause.name or "").startswith("uvicorn"):
+            # From an INI file, whose classes logging imports itself.
+            parts.append("in the place of uvicorn.logging write addax.logging")
         cause = cause.__cause__
-    if any("'uvicorn.logging." in part for part in parts):
-        parts.append("in the place of uvicorn.logging write addax.logging")
     return ": ".join(parts)
