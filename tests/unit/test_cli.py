@@ -212,7 +212,7 @@ def test_flag_on_the_command_line_goes_before_the_environment(served: list[Confi
         (["--port", "-1"], {"ADDAX_PORT": "1", "ADDAX_HOST": "::1"}, "--port: -1 is not in the range 0 to 65535"),
         (["--uds", "x", "--fd", "3"], {}, "--uds: cannot be used together with --fd"),
         (["--http2"], {}, "--http2: not available in addax 0.1.0 yet"),
-        ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: 0 is not in the range 1 or more, nor auto"),
+        ([], {"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: 0 is not 1 or more, nor auto"),
         (["--preload", "--reload"], {}, "--preload: cannot be used together with --reload"),
         (["--reuse-port", "--uds", "x"], {}, "--reuse-port: is for TCP, not for --uds"),
         (["--bind", ":1", "--port", "1"], {}, "--port: cannot be used together with --bind"),

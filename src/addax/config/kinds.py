@@ -382,7 +382,8 @@ def within(number: int, low: int | None, high: int | None) -> int:
         ValueError: it is outside of the bounds.
     """
     if (low is not None and number < low) or (high is not None and number > high):
-        raise ValueError(f"{number} is not in the range {bounds(low, high)}")
+        words = "in the range " if low is not None and high is not None else ""
+        raise ValueError(f"{number} is not {words}{bounds(low, high)}")
     return number
 
 
