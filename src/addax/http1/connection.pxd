@@ -4,16 +4,16 @@ from addax.asgi.exchange cimport HttpExchange
 from addax.asgi.http_cycle cimport HttpCycle
 from addax.asgi.service cimport Service
 from addax.asgi.state cimport ServerState
-from addax.asgi.ws_cycle cimport WebSocketCycle
 from addax.core.board cimport Board
 from addax.core.headers cimport read_request_head
 from addax.core.target cimport parse_target
 from addax.http1.machine cimport Machine
 from addax.http1.parser cimport Parser
+from addax.http1.upgrade cimport Upgrade
 from addax.http1.writer cimport ResponseWriter
 
 cdef double NEVER
-cdef object _EagerTask, run_http, run_websocket, start_http
+cdef object EagerTask, run_http, start_http
 cdef int ENDED, EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, UPGRADED, WEBSOCKET
 cdef int READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
 cdef int TURN_MAX_REQUESTS
@@ -26,8 +26,7 @@ cdef class Http1Connection(ResponseWriter):
     cdef dict _template
     cdef dict _tls
     cdef HttpCycle _cycle
-    cdef object _opening
-    cdef double _opened_at
+    cdef Upgrade _upgrade
     cdef object _proxy
     cdef bytes _target
     cdef tuple _target_parts
@@ -55,7 +54,7 @@ cdef class Http1Connection(ResponseWriter):
                    target_parts=tuple)
     cpdef tuple on_head(self, str method, bytes target, int minor, list headers, tuple known)
     cdef _refuse_host(self, dict scope, bint has_body)
-    cdef tuple _read_opening(self, str method, dict scope, list headers, bint has_body)
+    cdef tuple _begin_upgrade(self, str method, dict scope, list headers, bint has_body)
     @cython.locals(machine=Machine, turns=int)
     cdef _advance(self)
     cdef _take_next(self)
@@ -72,9 +71,7 @@ cdef class Http1Connection(ResponseWriter):
     cdef _watch_silence(self)
     @cython.locals(service=Service, cycle=HttpCycle, shared=ServerState, board=Board, started_at=double)
     cdef _start(self)
-    cdef _give_handshake_up(self)
-    @cython.locals(service=Service, cycle=WebSocketCycle)
-    cdef _start_websocket(self, HttpCycle handshake)
+    cdef _give_handshake_up(self, Upgrade upgrade)
     @cython.locals(service=Service, shared=ServerState)
     cdef _account(self, HttpCycle cycle)
     @cython.locals(cycle=HttpCycle, service=Service, shared=ServerState)

@@ -10,17 +10,15 @@ Implements: RFC 9112 §9 (connection management), RFC 9110 §15.5.9 (408), §15.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from addax.asgi.diagnosis import cycle_started_at
 from addax.asgi.exchange import HttpExchange
 from addax.asgi.http_cycle import HttpCycle
 from addax.asgi.phases import ENDED
-from addax.asgi.run_app import run_http, run_websocket, start_http
+from addax.asgi.run_app import EagerTask, new_task, run_http, start_http
 from addax.asgi.service import Service
 from addax.asgi.sinks import WebSocketSink
 from addax.asgi.ws_cycle import WebSocketCycle
@@ -30,17 +28,14 @@ from addax.core.fields import EXPECTS_CONTINUE, FORWARDED, KEEP_ALIVE, WEBSOCKET
 from addax.core.headers import RequestHead, read_request_head
 from addax.core.report import InProgress
 from addax.core.settings import Http1Settings
-from addax.core.status import STATUS_LINES
 from addax.core.target import Target, parse_target
 from addax.core.types import Headers
 from addax.core.wire import Host, Peer
 from addax.http1.encode import DefaultFields, error_response
 from addax.http1.parser import UPGRADED, Parser, ParserHandler, adapt
 from addax.http1.states import READ_BODY, READ_CLOSED, READ_DONE, READ_IDLE, WRITE_CLOSED, WRITE_DONE
+from addax.http1.upgrade import Upgrade
 from addax.http1.writer import ResponseWriter
-from addax.observe.websocket import log_handshake
-from addax.websocket.connection import WebSocketConnection
-from addax.websocket.handshake import Opening, read_opening, response_fields, share_fields
 
 _logger = logging.getLogger("addax.error")
 
@@ -54,8 +49,6 @@ DISCARD_MAX_BYTES = 262144
 DRAIN_REST_S = 1.0
 #: How much of a host that is not served is shown in the log.
 _HOST_SHOWN_BYTES = 255
-# Untyped, because ``eager_start`` is not in the signature of the oldest interpreter's Task.
-_EagerTask: Any = asyncio.Task
 
 #: What an answer to the peer's mistake says besides (RFC 9110 §15.5.22, RFC 6455 §4.4).
 _FURTHER_LINES = {426: b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"}
@@ -77,14 +70,13 @@ class Http1Connection(ResponseWriter):
         "_is_app_due",
         "_is_eof",
         "_is_reading_paused",
-        "_opened_at",
-        "_opening",
         "_parser",
         "_proxy",
         "_target",
         "_target_parts",
         "_template",
         "_tls",
+        "_upgrade",
     )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
@@ -92,8 +84,7 @@ class Http1Connection(ResponseWriter):
         self._parser: Parser = adapt(service.parser(self, service.settings), self, service.settings)
         self._cycle: HttpCycle | None = None
         #: Of a handshake that the application has not answered yet.
-        self._opening: Opening | None = None
-        self._opened_at = 0.0
+        self._upgrade: Upgrade | None = None
         self._is_app_due = False
         self._body_count = 0
         self._discarded = 0
@@ -205,8 +196,8 @@ class Http1Connection(ResponseWriter):
         machine = self._machine
         if not self.is_writable:
             self._write_stalled()
-        elif self._opening is not None and machine.can_answer():
-            self._give_handshake_up()
+        elif self._upgrade is not None and machine.can_answer():
+            self._give_handshake_up(self._upgrade)
         elif machine.reading == READ_BODY and machine.can_answer():
             self._refuse(RemoteProtocolError("the request body did not arrive in time", 408))
         elif machine.reading == READ_BODY or machine.reading == READ_CLOSED:
@@ -250,10 +241,11 @@ class Http1Connection(ResponseWriter):
         if task is not None and task.done():
             # It has refused a WebSocket.
             return None
-        if self._opening is None:
+        upgrade = self._upgrade
+        if upgrade is None:
             kind, started_at = "http", cycle_started_at(cycle, self._service.state)
         else:
-            kind, started_at = "websocket", self._opened_at
+            kind, started_at = "websocket", upgrade.opened_at
         return InProgress(kind, self._method, self._target_parts[0], cycle.scope.get("client"), started_at, task)
 
     def lost(self, error: Exception | None) -> None:
@@ -306,7 +298,7 @@ class Http1Connection(ResponseWriter):
             self._refuse_host(scope, has_body)
         self._is_app_due = True
         if flags & WEBSOCKET and service.codec is not None:
-            return self._read_opening(method, scope, headers, has_body)
+            return self._begin_upgrade(method, scope, headers, has_body)
         exchange = HttpExchange(scope) if service.access is not None else None
         self._cycle = HttpCycle(scope, self, has_body, exchange)
         return head
@@ -320,14 +312,9 @@ class Http1Connection(ResponseWriter):
         detail = f"{host[:_HOST_SHOWN_BYTES].decode('ascii', 'backslashreplace')!r} is not among --allowed-host"
         raise RemoteProtocolError("this host is not served here", 421, detail)
 
-    def _read_opening(self, method: str, scope: dict[str, Any], headers: Headers, has_body: bool) -> RequestHead:
-        """A request that asks for a WebSocket: see that it may be had."""
-        if has_body:
-            raise RemoteProtocolError("a WebSocket handshake has no body")
-        opening = self._opening = read_opening(method, headers, self._service.websocket)
-        share_fields(headers)
-        self._opened_at = self._service.now()
-        self._service.scopes.websocket(scope, opening.subprotocols)
+    def _begin_upgrade(self, method: str, scope: dict[str, Any], headers: Headers, has_body: bool) -> RequestHead:
+        """A request that asks for a WebSocket."""
+        self._upgrade = Upgrade(self._service, method, scope, headers, has_body)
         # What comes behind a handshake is no HTTP request, also if it is refused: it is not looked at then.
         self._machine.forbid_reuse()
         # It has a log line of its own.
@@ -453,8 +440,8 @@ class Http1Connection(ResponseWriter):
             return
         if machine.reading == READ_BODY and not self._is_reading_paused:
             self._host.set_deadline(self._service.now() + self._settings.body_timeout_s)
-        elif self._opening is not None and machine.can_answer():
-            self._host.set_deadline(self._opened_at + self._service.websocket.handshake_timeout_s)
+        elif self._upgrade is not None and machine.can_answer():
+            self._host.set_deadline(self._upgrade.until)
         elif machine.reading != READ_IDLE:
             self._host.set_deadline(NEVER)
 
@@ -471,8 +458,8 @@ class Http1Connection(ResponseWriter):
             self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
             return
         shared.active_requests += 1
-        if self._opening is not None:
-            self._start_websocket(cycle)
+        if self._upgrade is not None:
+            self._upgrade.start(cycle, self, self._target)
             return
         board = shared.board
         if board is not None:
@@ -482,40 +469,20 @@ class Http1Connection(ResponseWriter):
             # An application that never has to wait has answered when this returns: a third of the cost of a call
             # (measured).
             if start_http is None:
-                task = _EagerTask(run_http(service.app, cycle, self, shared), loop=service.loop, eager_start=True)
+                task = EagerTask(run_http(service.app, cycle, self, shared), loop=service.loop, eager_start=True)
             else:
                 task = start_http(service.app, cycle, self, shared, service.task_options)
         else:
             coroutine = run_http(service.app, cycle, self, shared)
-            task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
+            task = new_task(coroutine, service.loop, self._settings.reset_contextvars)
         if not cycle.is_returned:
             cycle.task = task
             shared.tasks.add(task)
 
-    def _start_websocket(self, handshake: HttpCycle) -> None:
-        """Call the application for a WebSocket: once for all of its life, so it need not be quick."""
-        service = self._service
-        cycle = WebSocketCycle(handshake, self)
-        if service.state.board is not None:
-            cycle.slot = service.state.board.begin_websocket(self._target, self._opened_at)
-        coroutine = run_websocket(service.app, cycle, service.state)
-        if service.starts_at_once:
-            task = _EagerTask(coroutine, loop=service.loop, eager_start=True)
-        else:
-            task = _new_task(coroutine, service.loop, self._settings.reset_contextvars)
-        if not cycle.is_returned:
-            cycle.task = handshake.task = task
-            service.state.tasks.add(task)
-
-    def _give_handshake_up(self) -> None:
+    def _give_handshake_up(self, upgrade: Upgrade) -> None:
         """The application takes too long to say whether it wants the WebSocket."""
-        cycle = self._cycle
-        assert cycle is not None
-        _logger.warning(
-            "A WebSocket handshake was not answered by the application in %g s (--ws-handshake-timeout).",
-            self._service.websocket.handshake_timeout_s,
-        )
-        log_handshake(cycle.scope, 503)
+        assert self._cycle is not None
+        upgrade.log_timeout(self._cycle.scope)
         self._answer_error(503, "Service Unavailable", b"retry-after: 1\r\n")
 
     # ---- ResponseSink: what is not writing
@@ -524,12 +491,11 @@ class Http1Connection(ResponseWriter):
         self, cycle: WebSocketCycle, subprotocol: str | None, headers: Iterable[tuple[bytes, bytes]]
     ) -> WebSocketSink:
         """Answer a handshake with 101, and leave the transport to the WebSocket (RFC 6455 §4.2.2)."""
-        opening = self._opening
-        if opening is None or not self._machine.can_answer() or self._is_eof:
+        upgrade = self._upgrade
+        if upgrade is None or not self._machine.can_answer() or self._is_eof:
             raise ClientDisconnected("the client has disconnected")
-        fields = response_fields(opening, subprotocol, headers)
-        socket = WebSocketConnection(self._service, cycle, opening.deflate, self._is_draining)
-        self._put_out(STATUS_LINES[101] + self._defaults.lines() + fields + b"\r\n")
+        head, socket = upgrade.accept(cycle, subprotocol, headers, self._defaults, self._is_draining)
+        self._put_out(head)
         self._write_gathered()
         self._machine.stop_reading()
         self._machine.stop_writing()
@@ -538,7 +504,7 @@ class Http1Connection(ResponseWriter):
             self._account(handshake)
         leftover = self._parser.detach()
         self._parser = _NO_PARSER
-        self._opening = None
+        self._upgrade = None
         self._resume_reading()
         self._host.replace(socket, leftover)
         if not self.is_writable:
@@ -675,13 +641,3 @@ class Http1Connection(ResponseWriter):
 def _replace_host(headers: Headers, authority: bytes) -> None:
     """RFC 9112 §3.2.2: the authority of an absolute target stands above Host, which "MUST" be ignored."""
     headers[:] = [(b"host", authority), *[field for field in headers if field[0] != b"host"]]
-
-
-def _new_task(
-    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, reset_contextvars: bool
-) -> asyncio.Task[None]:
-    """A task that starts with the loop's next turn, or in a way that only somebody's task factory knows."""
-    if not reset_contextvars:
-        return loop.create_task(coroutine)
-    # Before 3.11 a task cannot be given a context: it takes the one that it is made in.
-    return contextvars.Context().run(loop.create_task, coroutine)
