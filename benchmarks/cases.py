@@ -131,10 +131,11 @@ CASES: dict[str, Case] = {
         Case("stream", "GET, 10 pieces of 128 bytes back", get(b"/stream"), 200, PIECE * PIECES_COUNT),
     )
 }
-#: Sent over sockets only.
+#: Not over the connection of the one before, as the others are.
 HELLO_CLOSE = Case(
     "hello-close", "GET, a connection for each request", get(b"/hello", (b"Connection", b"close")), 200, _HELLO
 )
+#: Sent over sockets only.
 FASTAPI_JSON = Case("json", "FastAPI route, JSON back", get(b"/json"), 200, JSON)
 ALL_CASES: dict[str, Case] = {**CASES, HELLO_CLOSE.name: HELLO_CLOSE, FASTAPI_JSON.name: FASTAPI_JSON}
 

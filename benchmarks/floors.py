@@ -124,7 +124,7 @@ class AppFloor(asyncio.Protocol):
             if exchange is not None:
                 return switch(self._transport, MessageAppFloor(self._app, self._start, exchange))
             self._case = _find(data)
-            self._scope, self._answer = scope_of(self._case), answer_of(self._case)
+            self._scope, self._answer = _prepare(self._case)
             self._body = {**_NO_MORE, "body": ONE_KIB if self._case.name == "post" else b""}
         scope = self._scope.copy() if self._copies_scope else self._scope
         self._start(self._app(scope, self._receive, self._send))
@@ -244,6 +244,16 @@ def switch(transport: Any, protocol: Any) -> None:
     )
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
+
+
+#: By name of the case: a connection for each request is not to pay for this each time.
+_prepared: dict[str, tuple[dict[str, Any], bytes]] = {}
+
+
+def _prepare(case: Case) -> tuple[dict[str, Any], bytes]:
+    if case.name not in _prepared:
+        _prepared[case.name] = (scope_of(case), answer_of(case))
+    return _prepared[case.name]
 
 
 def _find(data: bytes) -> Case:

@@ -8,7 +8,8 @@ compared with what they have to be; then requests whose answers are only counted
 them with a mark before, between and after them. The child's case and number are printed.
 
 A case may also be an exchange over WebSocket: then the connection is opened first, and messages take the place of
-requests.
+requests. And there is one with a connection for each request: what a server does for a connection, from the moment the
+loop has made a transport to the one after it has gone. The loop's own part, about as much again, is not in it.
 
 The event loop runs as for a real server: each request is an event of the loop of its own, and the next comes in a
 later one, after the transport was given the last byte of the answer. Tasks, timers and futures that a server makes are
@@ -28,12 +29,14 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from cases import CASES, Case, app
+from cases import CASES, HELLO_CLOSE, Case, app
 from ws_cases import EXCHANGES, Exchange, handshake, read_frame
 
 #: Exchanges that are counted too.
 MESSAGE_CASES = ("echo-20",)
-ALL_NAMES = (*CASES, *MESSAGE_CASES)
+#: Cases in which each request has a connection of its own.
+CONNECTION_CASES = {HELLO_CLOSE.name: HELLO_CLOSE}
+ALL_NAMES = (*CASES, *CONNECTION_CASES, *MESSAGE_CASES)
 CHECKED_COUNT = 20
 WARM_UP_COUNT = 100
 #: Of all servers. No connection may time out while it is counted, however slow the machine is.
@@ -115,6 +118,39 @@ class CountingTransport(Transport):
             self._on_answer()
 
 
+class ClosingTransport(Transport):
+    """Keeps or counts the one answer of a connection that the server closes after it.
+
+    Args:
+        on_close: called when the server has closed it.
+        answer_size: how many bytes have to have come by then, to count them only; 0: they are kept.
+    """
+
+    __slots__ = ("_is_closing", "_left")
+
+    def __init__(self, on_close: Callable[[], None], answer_size: int) -> None:
+        super().__init__(on_close)
+        self._is_closing = False
+        self._left = answer_size
+
+    def write(self, data: Any) -> None:
+        if self._left:
+            self._left -= len(data)
+        else:
+            self.answer += data
+
+    def is_closing(self) -> bool:
+        return self._is_closing
+
+    def close(self) -> None:
+        if not self._is_closing:
+            assert self._left == 0, "an answer is shorter than those before it"
+            self._is_closing = True
+            self._on_answer()
+
+    abort = close
+
+
 class MessageTransport(Transport):
     """Lets a server go on with another protocol; keeps what was written until it is a handshake or a frame, or counts.
 
@@ -194,13 +230,19 @@ class Driver:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, make_protocol: Callable[[], Any], answer_size: int = 0) -> None:
         self._loop = loop
+        self._make_protocol = make_protocol
+        self._answer_size = answer_size
         self._requests: Iterator[bytes] = iter(())
-        self.transport = self._make_transport(answer_size)
         self._left = 0
         self._done: asyncio.Future[None] = loop.create_future()
-        protocol = make_protocol()
+        self._connect()
+
+    def _connect(self) -> None:
+        self.transport = self._make_transport(self._answer_size)
+        protocol = self._make_protocol()
         protocol.connection_made(self.transport)
         self._receive = protocol.data_received
+        self._lose = protocol.connection_lost
 
     def _make_transport(self, answer_size: int) -> Transport:
         return CountingTransport(self._answered, answer_size) if answer_size else Transport(self._answered)
@@ -222,6 +264,26 @@ class Driver:
 
     def _answered(self) -> None:
         self._loop.call_soon(self._next)
+
+
+class ConnectionDriver(Driver):
+    """A connection for each request."""
+
+    def _make_transport(self, answer_size: int) -> Transport:
+        return ClosingTransport(self._closed, answer_size)
+
+    def _closed(self) -> None:
+        self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._lose(None)
+        self._next()
+
+    def _next(self) -> None:
+        # Not sooner: the answer is read from the transport that it came on.
+        if self._left and self.transport.is_closing():
+            self._connect()
+        super()._next()
 
 
 class MessageDriver(Driver):
@@ -333,9 +395,10 @@ def measure(
 ) -> None:
     """Run the requests of a case, or the messages of an exchange, with marks around each count."""
     total = WARM_UP_COUNT + sum(counts)
-    if name in CASES:
-        driver = Driver(loop, make_protocol, check(Driver(loop, make_protocol), CASES[name]))
-        requests = CASES[name].requests(CHECKED_COUNT + total)[CHECKED_COUNT:]
+    if name in CASES or name in CONNECTION_CASES:
+        kind, case = (Driver, CASES[name]) if name in CASES else (ConnectionDriver, CONNECTION_CASES[name])
+        driver = kind(loop, make_protocol, check(kind(loop, make_protocol), case))
+        requests = case.requests(CHECKED_COUNT + total)[CHECKED_COUNT:]
     else:
         driver = MessageDriver(loop, make_protocol)
         driver.transport.count(check_exchange(driver, EXCHANGES[name]))

@@ -17,6 +17,8 @@ import pytest
 from addax import testing
 from addax.asgi.proxy_headers import ProxyRules
 from addax.core.settings import Http1Settings, ProxySettings, TlsSettings
+from addax.http1.connection import Http1Connection
+from addax.http1.parser import Parser
 from addax.net.proxy_connection import ProxyProtocolConnection
 from addax.net.tls_layer import TlsLayer, TlsPort
 from addax.net.tls_material import TlsMaterial, load
@@ -1012,6 +1014,28 @@ def test_openssls_memory_is_not_left_to_the_garbage_collector(
         else:
             await client.fake.reach_deadline()
         assert count() == before - 1
+
+    gc.collect()
+    gc.disable()
+    try:
+        testing.run(scenario())
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["lost", "closed"])
+def test_what_was_inside_is_not_left_to_the_garbage_collector(
+    either: ssl.SSLContext, material: TlsMaterial, is_closed: bool
+) -> None:
+    def count() -> int:
+        return sum(isinstance(one, Http1Connection | Parser) for one in gc.get_objects())
+
+    async def scenario() -> None:
+        client = await TlsClient(make_port(hello, material), either).handshake()
+        before = count()
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" if is_closed else GET)
+        await client.fake.lose()
+        assert count() == before - 2
 
     gc.collect()
     gc.disable()

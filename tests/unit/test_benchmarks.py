@@ -88,6 +88,9 @@ def test_a_server_in_process_answers_every_case(server: str) -> None:
         make_protocol = inprocess.MAKERS[name](parser, loop)
         for case in CASES.values():
             assert inprocess.check(inprocess.Driver(loop, make_protocol), case) > len(case.body)
+        driver = inprocess.ConnectionDriver(loop, make_protocol)
+        size = inprocess.check(driver, HELLO_CLOSE)
+        inprocess.ConnectionDriver(loop, make_protocol, size).run(HELLO_CLOSE.requests(3))
     finally:
         loop.close()
         asyncio.set_event_loop(None)

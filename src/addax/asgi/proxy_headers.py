@@ -64,7 +64,8 @@ class ProxyRules:
         self._is_enabled = settings.enabled
         self._trusted = TrustedPeers(settings.trusted, is_strict)
         #: Hosts that connections came from: to take an address apart costs more than all else at their beginning.
-        self._known: dict[str, bool] = {}
+        #: ``Service.rules_for`` looks here first.
+        self.known: dict[str, bool] = {}
         self._wanted = frozenset({_FOR, _PROTO, *(_OPT_IN[name] for name in settings.fields)})
 
     def trusts(self, peer: Peer) -> bool:
@@ -74,12 +75,12 @@ class ProxyRules:
         if peer.client is None:
             return self._trusted.everybody or self.names(peer)
         host = peer.client[0]
-        known = self._known.get(host)
+        known = self.known.get(host)
         if known is None:
             known = self._trusted.everybody or self.names(peer)
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
-            self._known[host] = known
+            if len(self.known) >= _KNOWN_MAX:
+                self.known.clear()
+            self.known[host] = known
         return known
 
     def names(self, peer: Peer) -> bool:

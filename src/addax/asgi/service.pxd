@@ -3,6 +3,7 @@ cimport cython
 from addax.asgi.exchange cimport ExchangeLog
 from addax.asgi.scope cimport ScopeFactory
 from addax.asgi.state cimport ServerState
+from addax.core.wire cimport Peer
 
 
 @cython.final
@@ -24,3 +25,6 @@ cdef class Service:
     cdef public ScopeFactory scopes
     cdef public ExchangeLog access
     cdef public object proxy
+    cdef dict _known_peers
+
+    cpdef object rules_for(self, Peer peer)

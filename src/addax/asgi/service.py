@@ -14,6 +14,7 @@ from addax.asgi.state import ServerState
 from addax.core import clock
 from addax.core.settings import Http1Settings, WebSocketSettings
 from addax.core.types import ASGIApp
+from addax.core.wire import Peer
 
 if TYPE_CHECKING:
     from addax.asgi.proxy_headers import ProxyRules
@@ -36,6 +37,7 @@ class Service:
     """
 
     __slots__ = (
+        "_known_peers",
         "access",
         "app",
         "codec",
@@ -93,3 +95,16 @@ class Service:
         self.scopes = ScopeFactory(settings.root_path, {} if lifespan_state is None else lifespan_state, state.shutdown)
         self.access = access
         self.proxy = proxy
+        self._known_peers: dict[str, bool] = {} if proxy is None else proxy.known
+
+    def rules_for(self, peer: Peer) -> ProxyRules | None:
+        """What is done with the forwarded fields of a connection; None: they are not believed."""
+        proxy = self.proxy
+        if proxy is None or not peer.can_forward:
+            return None
+        client = peer.client
+        # As ``ProxyRules.trusts`` does, without the call: most connections come from few hosts.
+        is_trusted = None if client is None else self._known_peers.get(client[0])
+        if is_trusted is None:
+            is_trusted = proxy.trusts(peer)
+        return proxy if is_trusted else None

@@ -164,6 +164,8 @@ def _read_options(minor: int, options: bytes, upgrade: bytes | None) -> int:
     """Flags of what Connection says, all of its lines joined by commas, and Upgrade, the same."""
     if minor == 1 and options in _KEEP_ALIVES:
         return KEEP_ALIVE
+    if options == b"close":
+        return 0
     flags = 0
     members = tokens(options)
     if b"close" not in members and (minor == 1 or b"keep-alive" in members):

@@ -7,6 +7,7 @@ from addax.asgi.state cimport ServerState
 from addax.core.board cimport Board
 from addax.core.headers cimport read_request_head
 from addax.core.target cimport parse_target
+from addax.core.wire cimport Host, Peer
 from addax.http1.machine cimport Machine
 from addax.http1.parser cimport Parser
 from addax.http1.upgrade cimport Upgrade
@@ -38,6 +39,8 @@ cdef class Http1Connection(ResponseWriter):
     cdef double _idle_timeout_s
     cdef long long _buffer_mark
 
+    @cython.locals(service=Service)
+    cpdef connected(self, Host host, Peer peer)
     @cython.locals(machine=Machine, reading=int, was_inside_head=bint)
     cpdef receive_data(self, bytes data)
     cpdef bint receive_eof(self) except -1

@@ -80,8 +80,8 @@ class Http1Connection(ResponseWriter):
     )
 
     def __init__(self, service: Service, defaults: DefaultFields) -> None:
-        super().__init__(service, defaults)
-        self._parser: Parser = adapt(service.parser(self, service.settings), self, service.settings)
+        self._begin(service, defaults)
+        self._parser: Parser = adapt(self._service.parser(self, self._settings), self, self._settings)
         self._cycle: HttpCycle | None = None
         #: Of a handshake that the application has not answered yet.
         self._upgrade: Upgrade | None = None
@@ -92,7 +92,7 @@ class Http1Connection(ResponseWriter):
         self._target_parts: Target = ("", b"", b"", None)
         self._is_reading_paused = False
         self._is_eof = False
-        self._idle_timeout_s = service.settings.keep_alive_timeout_s
+        self._idle_timeout_s = self._settings.keep_alive_timeout_s
         self._buffer_mark = 0
 
     # ---- Connection: what the host tells
@@ -104,9 +104,9 @@ class Http1Connection(ResponseWriter):
         self._client = peer.client
         self._template = service.scopes.template(peer)
         self._tls = peer.tls
-        self._proxy = service.proxy if service.proxy is not None and service.proxy.trusts(peer) else None
+        self._proxy = service.rules_for(peer)
         # For the first byte and for the whole first head; it is not set anew in between.
-        self._ended_at = self._service.now()
+        self._ended_at = service.now()
         host.set_deadline(self._ended_at + self._settings.head_timeout_s)
 
     def receive_data(self, data: bytes) -> None:

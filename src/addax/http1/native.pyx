@@ -332,7 +332,7 @@ cdef class NativeParser(StrictParser):
     cdef tuple _plain
 
     def __init__(self, handler, settings):
-        StrictParser.__init__(self, handler, settings)
+        self._begin(handler, settings)
         self._head_max_bytes = min(settings.head_max_bytes, PY_SSIZE_T_MAX)
         self._request_line_max_bytes = min(settings.request_line_max_bytes, PY_SSIZE_T_MAX)
         self._fields_max = min(settings.header_max_count, FIELDS_MAX)

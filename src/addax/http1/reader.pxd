@@ -6,6 +6,7 @@ from addax.http1.chunked cimport ChunkedDecoder
 from addax.http1.grammar cimport HeadScanner
 from addax.http1.parser cimport Parser, ParserHandler
 
+cdef object _HALF_OF_ALL
 cdef int _HEAD
 cdef int _LENGTH
 cdef int _CHUNKED
@@ -38,6 +39,7 @@ cdef class StrictParser(Parser):
     cdef int _state
     cdef bint _leading_line_skipped
 
+    cdef _begin(self, ParserHandler handler, object settings)
     cpdef list cut(self, bytes head)
     cdef _hold(self, bytes data)
 

@@ -20,6 +20,9 @@ from addax.http1.chunked import ChunkedDecoder
 from addax.http1.grammar import METHODS, STRICT_HEAD, HeadScanner
 from addax.http1.parser import CHUNKED, UPGRADED, Parser, ParserHandler
 
+#: Two of them are still a size.
+_HALF_OF_ALL = sys.maxsize // 2
+
 #: A head up to this size is remembered for the next request; a longer one would cost an idle connection much memory.
 REPEATED_MAX_BYTES = 2048
 
@@ -77,7 +80,13 @@ class StrictParser(Parser):
     )
 
     def __init__(self, handler: ParserHandler, settings: Http1Settings) -> None:
-        super().__init__(handler, settings)
+        self._begin(handler, settings)
+
+    def _begin(self, handler: ParserHandler, settings: Http1Settings) -> None:
+        """The same, for a subclass that is compiled, which calls this for less."""
+        # As ``Parser`` begins.
+        self.pending_bytes = 0
+        self.is_inside_message = False
         self._handler = handler
         self._settings = settings
         self._state = _HEAD
@@ -92,7 +101,7 @@ class StrictParser(Parser):
         self._remaining = 0
         self._chunked: ChunkedDecoder | None = None
         # A head that ends within this many bytes cannot break a bound on its size.
-        self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes, sys.maxsize // 2)
+        self._quick_max_bytes = min(settings.head_max_bytes, settings.request_line_max_bytes, _HALF_OF_ALL)
         self._last: LastHead | None = None
 
     def cut(self, head: bytes) -> Headers:

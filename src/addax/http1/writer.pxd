@@ -46,6 +46,7 @@ cdef class ResponseWriter(ParserHandler):
     cdef double _ended_at
     cdef list _drain_waiters
 
+    cdef _begin(self, Service service, DefaultFields defaults)
     cdef _end_response(self)
     @cython.locals(fields=tuple, lines=bytes, content_length=bytes, special=int, size=Py_ssize_t, length=bytes, end=bytes,
                    machine=Machine, start=bytes, piece=bytes, now=double, defaults=DefaultFields)

@@ -99,8 +99,12 @@ class ResponseWriter(ParserHandler):
         "_trailers",
     )
 
-    def __init__(self, service: Service, defaults: DefaultFields) -> None:
-        super().__init__()
+    def _begin(self, service: Service, defaults: DefaultFields) -> None:
+        """What ``__init__`` would be, for ``Http1Connection`` to call. As a chain of calls up to the first class that
+        costs 3,000 instructions of a connection; this is one call in C.
+        """
+        # As ``ResponseSink`` begins.
+        self.is_writable = True
         self._service = service
         self._settings = service.settings
         self._defaults = defaults

@@ -1,9 +1,12 @@
 cimport cython
 
 from addax.asgi.service cimport Service
-from addax.core.wire cimport Host
+from addax.core.wire cimport Host, Peer
+from addax.net.timers cimport Wheel
 
 cdef double NEVER
+cdef dict _servers
+cdef object _GONE
 
 
 @cython.final
@@ -15,9 +18,16 @@ cdef class Stream(Host):
     cdef public double _linger_until
     cdef Service _service
     cdef object _transport
-    cdef object _wheel
+    cdef Wheel _wheel
     cdef public object data_received
     cdef public double deadline
     cdef public double looked_at
 
+    cdef _watch(self, double when)
     cdef _stop_writing(self)
+
+
+@cython.locals(client=tuple)
+cdef Peer _peer(object transport)
+cdef tuple _pair(tuple address)
+cdef tuple _remember(tuple own)

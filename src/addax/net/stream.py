@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from addax.asgi.service import Service
 from addax.core import clock
@@ -33,11 +32,26 @@ LINGER_DRAIN_S = 0.5
 #: What one call of ``sendfile`` is given.
 SENDFILE_PIECE_BYTES = 262144
 
-#: Addresses of this host that connections came in at.
-_servers: dict[tuple[str, int], tuple[str, int]] = {}
+#: Addresses of this host that connections came in at, as the socket says them, and as ASGI does: one object for all of
+#: their connections.
+_servers: dict[tuple[Any, ...], tuple[str, int]] = {}
 _SERVERS_MAX = 64
 #: What IPv4 addresses begin with where they are written as IPv6 (RFC 4291 §2.5.5.2).
 _MAPPED = "::ffff:"
+
+
+class _Gone:
+    """In the place of the connection of a transport that is gone; filled as far as that may still be asked."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Nobody reads."""
+
+    def in_progress(self) -> InProgress | None:
+        """Nothing is."""
+        return None
+
+
+_GONE = cast("Connection", _Gone())
 
 
 class Stream(Host):
@@ -67,7 +81,8 @@ class Stream(Host):
     def __init__(
         self, service: Service, defaults: DefaultFields, wheel: Wheel, first: Connection | None = None
     ) -> None:
-        super().__init__()
+        # As ``Host`` begins, without the call: it costs a tenth of all that is done here.
+        self.write = write_nothing
         self._service = service
         self._wheel = wheel
         self._connection: Connection = Http1Connection(service, defaults) if first is None else first
@@ -87,7 +102,7 @@ class Stream(Host):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first call, once."""
         self._transport = transport
-        self._transport.set_write_buffer_limits(high=self._service.settings.write_buffer_bytes)
+        self._transport.set_write_buffer_limits(self._service.settings.write_buffer_bytes)
         self.write = self._transport.write
         self._service.state.connections.add(self)
         self._connection.connected(self, _peer(transport))
@@ -113,8 +128,13 @@ class Stream(Host):
     def connection_lost(self, exc: Exception | None) -> None:
         """The last call, once."""
         self._stop_writing()
-        self._wheel.remove(self)
-        self._connection.lost(exc)
+        self._wheel.discard(self, self.looked_at)
+        self.deadline = self.looked_at = NEVER
+        connection, self._connection = self._connection, _GONE
+        # The connection keeps its host, for an application that has not ended. If that kept it in turn, all that is
+        # theirs would wait for the collector of cycles.
+        self.data_received = _GONE.receive_data
+        connection.lost(exc)
         self._service.state.connection_lost(self)
 
     # ---- Host: what the connection asks
@@ -160,7 +180,7 @@ class Stream(Host):
         self._stop_writing()
         self._transport.close()
         # A peer that takes nothing would keep the transport for ever.
-        self._wheel.put(self, clock.now() + self._service.settings.write_timeout_s)
+        self._watch(self._service.now() + self._service.settings.write_timeout_s)
 
     def linger(self) -> None:
         """Stop sending, discard what arrives, then close."""
@@ -172,7 +192,7 @@ class Stream(Host):
         self._stop_writing()
         now = clock.now()
         self._linger_until = now + LINGER_TOTAL_S
-        self._wheel.put(self, now + LINGER_SILENCE_S)
+        self._watch(now + LINGER_SILENCE_S)
         self.resume_reading()
         try:
             self._transport.write_eof()
@@ -188,7 +208,7 @@ class Stream(Host):
     def discarded(self) -> None:
         """Bytes came that nobody will look at: while lingering they postpone the end a little, up to a bound."""
         if self._linger_until:
-            self._wheel.put(self, min(self._linger_until, clock.now() + LINGER_SILENCE_S))
+            self._watch(min(self._linger_until, clock.now() + LINGER_SILENCE_S))
 
     def pause_reading(self) -> None:
         """Take no more bytes from the peer."""
@@ -206,10 +226,7 @@ class Stream(Host):
         """Ask for ``deadline_reached`` at ``when``, seconds on ``core.clock.now``."""
         if self._is_closing:
             return
-        if when >= self.looked_at:
-            self.deadline = when
-        else:
-            self._wheel.put(self, when)
+        self._watch(when)
 
     def replace(self, connection: Connection, leftover: bytes, peer: Peer | None = None) -> None:
         """Hand the transport over to another protocol."""
@@ -230,7 +247,7 @@ class Stream(Host):
         elif self._linger_until:
             self._transport.close()
             self._linger_until = 0.0
-            self._wheel.put(self, clock.now() + self._service.settings.write_timeout_s)
+            self._watch(clock.now() + self._service.settings.write_timeout_s)
         else:
             self._transport.abort()
 
@@ -240,7 +257,7 @@ class Stream(Host):
             self._connection.start_draining(rest_s)
         elif self._linger_until:
             self._linger_until = clock.now() + LINGER_DRAIN_S
-            self._wheel.put(self, self._linger_until)
+            self._watch(self._linger_until)
 
     def notify_disconnect(self) -> None:
         """The worker will not wait much longer: tell the request in progress."""
@@ -251,22 +268,38 @@ class Stream(Host):
         """The request whose application runs now."""
         return self._connection.in_progress()
 
+    def _watch(self, when: float) -> None:
+        # As ``Wheel.put``.
+        self.deadline = when
+        if when < self.looked_at:
+            self.looked_at = self._wheel.move(self, self.looked_at, when)
+
     def _stop_writing(self) -> None:
         self._is_closing = True
         self.write = write_nothing
 
 
 def _peer(transport: asyncio.BaseTransport) -> Peer:
-    """Both addresses as ASGI wants them. None of this raises: the peer may be gone already (getpeername fails then)."""
-    scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+    """Both addresses as ASGI wants them. None of this raises: the peer may be gone already (getpeername fails then).
+
+    Nothing else is asked of the transport: each question costs as much as all the rest here. That a socket is a Unix
+    socket shows in its name; and what is encrypted is so by ``tls_layer``, which tells of it.
+    """
     own = transport.get_extra_info("sockname")
-    peer = transport.get_extra_info("peername")
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family == getattr(socket, "AF_UNIX", None):
-        return Peer(None, (_text(own), None) if own else None, scheme)
-    client = (_plain_host(peer[0]), int(peer[1])) if isinstance(peer, tuple | list) and len(peer) >= 2 else None
-    server = (_plain_host(own[0]), int(own[1])) if isinstance(own, tuple | list) and len(own) >= 2 else None
-    return Peer(client, _shared(server), scheme)
+    if isinstance(own, str | bytes):
+        return Peer(None, (_text(own), None) if own else None)
+    client = transport.get_extra_info("peername")
+    return Peer(
+        _pair(client) if isinstance(client, tuple) else None,
+        (_servers.get(own) or _remember(own)) if isinstance(own, tuple) else None,
+    )
+
+
+def _pair(address: tuple[Any, ...]) -> tuple[str, int]:
+    # IPv6 has two numbers more; and other families have no text in front.
+    if len(address) == 2 and type(address[0]) is str:
+        return address
+    return _plain_host(address[0]), int(address[1])
 
 
 def _plain_host(host: object) -> str:
@@ -275,13 +308,11 @@ def _plain_host(host: object) -> str:
     return text[len(_MAPPED) :] if text.startswith(_MAPPED) and "." in text else text
 
 
-def _shared(server: tuple[str, int] | None) -> tuple[str, int] | None:
-    """One object for all connections that came in at the same address."""
-    if server is None:
-        return None
+def _remember(own: tuple[Any, ...]) -> tuple[str, int]:
     if len(_servers) >= _SERVERS_MAX:
         _servers.clear()
-    return _servers.setdefault(server, server)
+    server = _servers[own] = _pair(own)
+    return server
 
 
 def _text(path: str | bytes) -> str:

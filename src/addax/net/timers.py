@@ -13,8 +13,11 @@ from typing import Protocol
 from addax.core import clock
 from addax.core.clock import NEVER
 
-#: Seconds a slot covers, and so how late a deadline may be noticed.
+#: Seconds a slot covers, and so how late a deadline may be noticed. A power of two, so that a slot's end is an exact
+#: number.
 SLOT_S = 0.25
+# Of this module, so that it is a number of C where it is compiled.
+_SLOT_S = SLOT_S
 
 
 class Timed(Protocol):
@@ -46,20 +49,44 @@ class Wheel:
     def put(self, timed: Timed, deadline: float) -> None:
         """Set a deadline. Cheap when it is not earlier than the one before."""
         timed.deadline = deadline
-        if deadline >= timed.looked_at:
-            return
-        self._discard(timed)
-        end = (int(deadline / SLOT_S) + 1) * SLOT_S
-        timed.looked_at = end
-        self._slots.setdefault(end, set()).add(timed)
+        if deadline < timed.looked_at:
+            timed.looked_at = self.move(timed, timed.looked_at, deadline)
+
+    def move(self, timed: Timed, looked_at: float, deadline: float) -> float:
+        """What ``put`` does if a deadline is earlier; for who has the numbers at hand, where asking for them costs.
+
+        Args:
+            timed: whose deadline it is.
+            looked_at: its own.
+            deadline: the new one.
+
+        Returns:
+            What its ``looked_at`` has to be from now on.
+        """
+        self.discard(timed, looked_at)
+        end = (deadline // _SLOT_S + 1.0) * _SLOT_S
+        members = self._slots.get(end)
+        if members is None:
+            members = self._slots[end] = set()
+        members.add(timed)
         if self._timer is None:
             self._turn_later()
+        return end
+
+    def discard(self, timed: Timed, looked_at: float) -> None:
+        """Forget it. Its two numbers are NEVER from now on, which is left to the caller, as by ``move``."""
+        if looked_at == NEVER:
+            return
+        members = self._slots.get(looked_at)
+        if members is not None:
+            members.discard(timed)
+            if not members:
+                del self._slots[looked_at]
 
     def remove(self, timed: Timed) -> None:
         """Forget it."""
-        timed.deadline = NEVER
-        self._discard(timed)
-        timed.looked_at = NEVER
+        self.discard(timed, timed.looked_at)
+        timed.deadline = timed.looked_at = NEVER
 
     def close(self) -> None:
         """Forget everything."""
@@ -67,13 +94,6 @@ class Wheel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _discard(self, timed: Timed) -> None:
-        members = self._slots.get(timed.looked_at)
-        if members is not None:
-            members.discard(timed)
-            if not members:
-                del self._slots[timed.looked_at]
 
     def _turn_later(self) -> None:
         self._timer = self._loop.call_later(SLOT_S, self._turn)

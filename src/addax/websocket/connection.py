@@ -21,6 +21,7 @@ from addax.asgi.ws_cycle import WebSocketCycle
 from addax.core.clock import NEVER
 from addax.core.errors import ClientDisconnected, RemoteProtocolError
 from addax.core.report import InProgress
+from addax.core.settings import WebSocketSettings
 from addax.core.wire import Host, Peer
 from addax.observe.websocket import log_closed, log_handshake, log_open
 from addax.websocket import heap
@@ -40,6 +41,9 @@ DRAIN_RATE = 500
 DRAIN_MAX_S = 10.0
 #: What is shorter than this is now: the wheel that watches deadlines is not finer.
 _SOON_S = 0.25
+
+#: In the place of the codec of a connection that is gone: a compiled class must not find None there.
+_NO_CODEC = Codec(CodecHandler(), WebSocketSettings(), None)
 
 
 class WebSocketConnection(CodecHandler):
@@ -220,6 +224,8 @@ class WebSocketConnection(CodecHandler):
         counters.open -= 1
         if self._rest_at != NEVER:
             heap.freed(self._service.loop)
+        # The codec keeps this object alive, and this object the codec.
+        self._codec = _NO_CODEC
         code = self._machine.code
         counters.closes[code] = counters.closes.get(code, 0) + 1
         log_closed()
