@@ -22,7 +22,7 @@ from addax.core.settings import Http1Settings
 from addax.core.types import Headers
 from addax.http1.parser import ParserHandler
 from tests.conformance.wire_corpus import CASES
-from tests.parsers import USABLE_PARSERS
+from tests.parsers import USABLE_PARSERS, is_compiled
 
 from .plain import PlainParser
 from .run_native import Finding, FuzzCase, Maker, Recorder, play, run
@@ -45,10 +45,12 @@ def test_parser_agrees_with_plain_python(name: str) -> None:
 
 @pytest.mark.parametrize("name", USABLE_PARSERS)
 def test_parser_agrees_on_the_corpus_cut_at_every_byte(name: str) -> None:
-    for row in CASES:
+    # In plain Python it takes ten times as long, and only the libraries differ from what it is compared with.
+    step = 1 if is_compiled() else 4
+    for number, row in enumerate(CASES):
         if not 1 < len(row.data) <= 400:
             continue
-        for place in range(1, len(row.data)):
+        for place in range(1 + number % step, len(row.data), step):
             case = FuzzCase(row.data, [row.data[:place], row.data[place:]], row.settings, 0, False)
             assert play(parser_class(name), case) == play(PlainParser, case), (row.id, place)
 

@@ -97,7 +97,7 @@ def held_bytes(pieces: Any, deflate: DeflateParameters | None = None) -> int:
         tracemalloc.stop()
 
 
-SIZE = 200_000
+SIZE = 100_000
 HEADER = b"\xff" + SIZE.to_bytes(8, "big") + bytes(4)
 
 
