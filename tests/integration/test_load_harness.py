@@ -107,11 +107,11 @@ class BadServer:
     def close(self) -> None:
         async def close() -> None:
             self._server.close()
-            for writer in list(self._writers):
-                writer.transport.abort()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            if tasks:
-                await asyncio.wait(tasks, timeout=PATIENCE_S)
+            # One that was accepted just now has its task in the next turn of the loop only, and its writer after that.
+            while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+                for writer in list(self._writers):
+                    writer.transport.abort()
+                await asyncio.wait(tasks, timeout=0.01)
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result(PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
