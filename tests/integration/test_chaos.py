@@ -13,7 +13,7 @@ from chaos import draw
 from chaos_rounds import Exemption
 from load_tally import Failure
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 PROGRAM = Path(__file__).with_name("chaos.py")
 

@@ -135,6 +135,7 @@ def test_includes_and_excludes_are_followed(tmp_path: Path) -> None:
         server.wait_for("started 1", 2)
 
 
+@pytest.mark.slow
 def test_many_reloads_leave_nothing_behind_and_refuse_nobody(tmp_path: Path) -> None:
     with reloading(tmp_path) as server:
         server.wait_for("started 1")

@@ -26,7 +26,7 @@ from proxies import DEPLOY, HAProxy, HAProxyTcp, find_program
 from supervised import Supervised
 from supervised_app import AppFolder
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 REQUESTS_COUNT = int(os.environ.get("ADDAX_TEST_REQUESTS", "400"))
 HOSTS = ["app1", "app2", "app3"]

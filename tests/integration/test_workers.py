@@ -90,6 +90,7 @@ def test_number_that_was_found_out_is_explained_once(tmp_path: Path) -> None:
 # ---- deploys
 
 
+@pytest.mark.slow
 def test_deploys_under_load_fail_no_request(tmp_path: Path) -> None:
     recycling = ("--limit-max-requests", "400", "--limit-max-requests-jitter", "100")
     pid_file = tmp_path / "addax.pid"
